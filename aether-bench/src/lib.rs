@@ -1,0 +1,1 @@
+//! Measurements of Aether itself: the criterion benches of the linter live beside this file.
