@@ -1,0 +1,28 @@
+//! Aether's engine: what runs together, what is shared, what is held, and the rules that ask.
+//!
+//! Data flows one way: [`Sources`] → parse → facts → link → rules → [`Report`]. The crate does no I/O, prints
+//! nothing and reads no clock (kept by `clippy.toml`); the same texts and settings give the same bytes on one
+//! thread or many.
+
+pub mod registry;
+pub mod rule;
+pub mod settings;
+pub mod source;
+
+mod analyze;
+mod context;
+mod diagnostic;
+mod finding;
+mod parse;
+mod rules;
+
+pub use analyze::analyze;
+pub use context::RuleContext;
+pub use diagnostic::{AnalyzedFile, Diagnostic, Report, Statistics};
+pub use finding::{Applicability, Edit, Evidence, EvidenceRole, Finding, Findings, Fix};
+pub use rule::{Builds, Confidence, Family, Level, Rule};
+pub use settings::{PythonVersion, Settings, TargetBuilds};
+pub use source::{Cell, FileId, MemorySources, SourceError, SourceKind, SourceText, Sources, Span};
+
+#[doc(hidden)]
+pub use inventory;

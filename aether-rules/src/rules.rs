@@ -1,0 +1,8 @@
+//! The rules, one file each, in one folder per family.
+//!
+//! *Invariant:* no list of rules exists. A file dropped into a family's folder becomes a module (`automod`), declares
+//! itself (`declare_rule!`) and is found by the registry; a test asserts that every file did.
+
+pub(crate) mod run {
+    automod::dir!(pub(crate) "src/rules/run");
+}
