@@ -8,7 +8,7 @@
 
 use ruff_python_ast::token::TokenKind;
 use ruff_python_parser::{Mode, lexer};
-use ruff_text_size::TextRange;
+use ruff_text_size::{TextRange, TextSize};
 
 /// CPython's tokenizer refuses more (`MAXLEVEL` in `Parser/tokenizer`).
 pub(crate) const MAX_BRACKETS: usize = 200;
@@ -30,11 +30,12 @@ pub(crate) struct TooDeep {
 
 /// Whether, and where, `text` nests past a limit.
 pub(crate) fn check(text: &str) -> Option<TooDeep> {
-    if suspicious(text.as_bytes()) { measure(text) } else { None }
+    let offset = suspicious(text.as_bytes())?;
+    measure(text, TextRange::empty(TextSize::try_from(offset).unwrap_or_default()))
 }
 
-/// Whether a limit might be passed. Brackets in strings count too: an overestimate costs one more scan, no more.
-fn suspicious(text: &[u8]) -> bool {
+/// Where a limit might be passed first. Brackets in strings count too: an overestimate costs one more scan, no more.
+fn suspicious(text: &[u8]) -> Option<usize> {
     const PLAIN: u8 = 0;
     const OPEN: u8 = 1;
     const CLOSE: u8 = 2;
@@ -61,7 +62,7 @@ fn suspicious(text: &[u8]) -> bool {
     };
     let (mut brackets, mut separators, mut indent_run) = (0_usize, 0_usize, 0_usize);
     let mut at_line_start = true;
-    for &byte in text {
+    for (offset, &byte) in text.iter().enumerate() {
         match CLASS[byte as usize] {
             PLAIN => at_line_start = false,
             OPEN => {
@@ -69,7 +70,7 @@ fn suspicious(text: &[u8]) -> bool {
                 separators += 1;
                 at_line_start = false;
                 if brackets > MAX_BRACKETS {
-                    return true;
+                    return Some(offset);
                 }
             }
             CLOSE => {
@@ -88,23 +89,23 @@ fn suspicious(text: &[u8]) -> bool {
                 // One column of indentation per block is the least Python accepts.
                 indent_run += usize::from(at_line_start);
                 if indent_run > MAX_INDENTS || separators > MAX_CHAIN {
-                    return true;
+                    return Some(offset);
                 }
             }
         }
     }
-    false
+    None
 }
 
-/// The exact depth of each construct, token by token.
-fn measure(text: &str) -> Option<TooDeep> {
+/// The exact depth of each construct, token by token. The lexer tells kinds only: `near` is where the bytes looked deep.
+fn measure(text: &str, near: TextRange) -> Option<TooDeep> {
     let mut lexer = lexer::lex(text, Mode::Ipython);
     // One counter of chained operators per open bracket; the expression nests as deep as their sum.
     let mut chains = vec![0_usize];
     let (mut chained, mut indents) = (0_usize, 0_usize);
     loop {
         let kind = lexer.next_token();
-        let deep = |what, limit| Some(TooDeep { what, limit, range: lexer.current_range() });
+        let deep = |what, limit| Some(TooDeep { what, limit, range: near });
         match kind {
             TokenKind::EndOfFile => return None,
             TokenKind::Lpar | TokenKind::Lsqb | TokenKind::Lbrace => {
