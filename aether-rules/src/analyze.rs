@@ -23,7 +23,12 @@ use crate::source::{FileId, SourceKind, SourceText, Sources, Span};
 /// Runs on a thread pool of its own, with stacks deep enough for any tree the parser lets through;
 /// `RAYON_NUM_THREADS` bounds its size.
 pub fn analyze(sources: &dyn Sources) -> Report {
-    let pool = rayon::ThreadPoolBuilder::new().stack_size(parse::STACK_SIZE).build();
+    analyze_on(sources, 0)
+}
+
+/// [`analyze`] on at most this many threads; 0 lets `RAYON_NUM_THREADS` or the number of cores decide.
+pub fn analyze_on(sources: &dyn Sources, threads: usize) -> Report {
+    let pool = rayon::ThreadPoolBuilder::new().stack_size(parse::STACK_SIZE).num_threads(threads).build();
     match pool {
         Ok(pool) => pool.install(|| run(sources)),
         // No threads to be had: the caller's own pool is better than no answer.

@@ -16,7 +16,7 @@ mod finding;
 mod parse;
 mod rules;
 
-pub use analyze::analyze;
+pub use analyze::{analyze, analyze_on};
 pub use context::RuleContext;
 pub use diagnostic::{AnalyzedFile, Diagnostic, Report, Statistics};
 pub use finding::{Applicability, Edit, Evidence, EvidenceRole, Finding, Findings, Fix};

@@ -1,0 +1,1 @@
+//! Rendering of hand-built reports.
