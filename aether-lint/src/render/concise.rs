@@ -29,9 +29,11 @@ impl Format for Concise {
     }
 }
 
-/// The message without line breaks.
+/// The message without line breaks and without what a terminal would obey.
 pub(super) fn one_line(diagnostic: &Diagnostic) -> String {
-    diagnostic.message.split_whitespace().collect::<Vec<_>>().join(" ")
+    let words: Vec<_> = diagnostic.message.split_whitespace().collect();
+    let visible = |character: char| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character };
+    words.join(" ").chars().map(visible).collect()
 }
 
 /// The path, in a notebook with the cell: `nb.ipynb:cell 3`.
