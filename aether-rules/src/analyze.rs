@@ -6,17 +6,21 @@
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use ruff_text_size::{TextRange, TextSize};
+use ruff_text_size::TextRange;
 
-use crate::diagnostic::{AnalyzedFile, Diagnostic, Report};
-use crate::finding::Finding;
+use crate::context::RuleContext;
+use crate::diagnostic::{AnalyzedFile, Diagnostic, Report, Statistics};
+use crate::facts::{self, CommentKind, ModuleFacts};
+use crate::finding::{Finding, Findings};
+use crate::link::{Callee, ModuleId, Program};
 use crate::parse::{self, ParsedModule};
+use crate::registry;
 use crate::rule::{Confidence, Level, Rule};
 use crate::rules::run::syntax_error::SYNTAX_ERROR;
 use crate::rules::run::too_complex::TOO_COMPLEX;
 use crate::rules::run::unreadable_file::UNREADABLE_FILE;
-use crate::settings::Settings;
 use crate::source::{FileId, SourceKind, SourceText, Sources, Span};
+use crate::suppression::Suppressions;
 
 /// Analyses every file of `sources` as one program.
 ///
@@ -39,29 +43,33 @@ pub fn analyze_on(sources: &dyn Sources, threads: usize) -> Report {
 /// What is known of one file before the program is linked.
 struct Loaded {
     file: AnalyzedFile,
+    facts: ModuleFacts,
     findings: Vec<(&'static Rule, Finding)>,
 }
 
 fn run(sources: &dyn Sources) -> Report {
     let mut order: Vec<usize> = (0..sources.len()).collect();
     order.sort_by(|&a, &b| sources.path(a).cmp(sources.path(b)));
-    let loaded: Vec<Loaded> = order
-        .par_iter()
-        .enumerate()
-        .map(|(position, &index)| load(sources, index, FileId(position as u32)))
-        .collect();
-    let settings: Vec<&Arc<Settings>> = order.iter().map(|&index| sources.settings(index)).collect();
+    let loaded: Vec<Loaded> =
+        order.par_iter().enumerate().map(|(position, &index)| load(sources, index, FileId(position as u32))).collect();
+    let mut found = Vec::new();
+    let mut modules = Vec::with_capacity(loaded.len());
     let mut report = Report::default();
-    for one in loaded {
-        report.statistics.files += 1;
-        report.statistics.lines += one.file.text.lines().count();
+    for (one, &index) in loaded.into_iter().zip(&order) {
+        modules.push((Arc::clone(&one.file.path), Arc::clone(sources.settings(index)), one.facts));
         report.files.push(one.file);
-        for (rule, finding) in one.findings {
-            let level = settings[finding.primary.file.index()].level(rule);
-            if level != Level::Off {
-                report.diagnostics.push(diagnose(rule, level, finding));
-            }
-        }
+        found.push(one.findings);
+    }
+    let program = Program::link(modules);
+    report.statistics = statistics(&program, &report.files);
+    let checked: Vec<(Vec<Diagnostic>, usize)> = found
+        .into_par_iter()
+        .enumerate()
+        .map(|(index, findings)| check(&program, ModuleId::at(index), &report.files[index], findings))
+        .collect();
+    for (diagnostics, suppressed) in checked {
+        report.diagnostics.extend(diagnostics);
+        report.statistics.suppressed += suppressed;
     }
     report
 }
@@ -74,30 +82,93 @@ fn load(sources: &dyn Sources, index: usize, id: FileId) -> Loaded {
             let mut finding = about_file(id, TextRange::default(), error.message);
             finding.help = error.help;
             let file = AnalyzedFile { path, text: "".into(), kind: SourceKind::Module };
-            return Loaded { file, findings: vec![(&UNREADABLE_FILE, finding)] };
+            return Loaded { file, facts: ModuleFacts::empty(), findings: vec![(&UNREADABLE_FILE, finding)] };
         }
     };
     let mut findings = Vec::new();
-    match parse::parse(&source) {
+    let facts = match parse::parse(&source) {
         ParsedModule::TooComplex(deep) => {
             let message = format!("{} deeper than {}: the file was not analysed", deep.what, deep.limit);
             let finding = about_file(id, deep.range, message)
                 .help("exclude the file if it is generated: `exclude = [\"…\"]` in aether.toml");
             findings.push((&TOO_COMPLEX, finding));
+            ModuleFacts::empty()
         }
-        ParsedModule::Tree { error, .. } => {
+        ParsedModule::Tree { parsed, error } => {
             if let Some(error) = error {
-                findings.push((&SYNTAX_ERROR, about_file(id, error.range, error.message)));
+                let mut finding = about_file(id, error.range, error.message);
+                if error.more > 0 {
+                    finding = finding.note(format!("{} more follow; they may be echoes of this one", error.more));
+                }
+                findings.push((&SYNTAX_ERROR, finding));
             }
+            facts::build(&source, &parsed)
         }
-    }
+    };
     let SourceText { text, kind } = source;
-    Loaded { file: AnalyzedFile { path, text, kind }, findings }
+    Loaded { file: AnalyzedFile { path, text, kind }, facts, findings }
 }
 
 fn about_file(file: FileId, range: TextRange, message: String) -> Finding {
-    let range = if range.is_empty() { TextRange::new(range.start(), range.start() + TextSize::new(0)) } else { range };
     Finding::new(Span::new(file, range), Confidence::High, message)
+}
+
+/// Runs the rules over one module, applies its suppressions, and sorts what is left.
+fn check(
+    program: &Program,
+    module: ModuleId,
+    file: &AnalyzedFile,
+    mut found: Vec<(&'static Rule, Finding)>,
+) -> (Vec<Diagnostic>, usize) {
+    let settings = &program.module(module).settings;
+    let comments = &program.module(module).facts.comments;
+    let mut suppressions = Suppressions::new(FileId(module.0), settings, &file.text, comments);
+    // A comment for a finding below the shown confidence is not unused: find them all where comments are.
+    let threshold = if suppressions.is_some() { Confidence::Low } else { settings.min_confidence };
+    if file.kind != SourceKind::Stub {
+        for &rule in registry::rules() {
+            if let Some(check) = rule.check
+                && settings.level(rule) != Level::Off
+            {
+                let cx = RuleContext::new(program, module, rule);
+                check(&cx, &mut Findings::new(rule, threshold, &mut found));
+            }
+        }
+    }
+    let mut diagnostics = judge(found, settings);
+    let before = diagnostics.len();
+    if let Some(suppressions) = &mut suppressions {
+        diagnostics.retain(|diagnostic| !suppressions.silences(diagnostic));
+        diagnostics.extend(judge(suppressions.findings(), settings));
+    }
+    let suppressed = before.saturating_sub(diagnostics.iter().filter(|one| one.rule.check.is_some()).count());
+    diagnostics.retain(|diagnostic| diagnostic.confidence >= settings.min_confidence);
+    diagnostics.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
+    diagnostics.dedup_by(|a, b| sort_key(a) == sort_key(b));
+    (diagnostics, suppressed)
+}
+
+fn sort_key(diagnostic: &Diagnostic) -> ((FileId, ruff_text_size::TextSize, ruff_text_size::TextSize), &str, &str) {
+    (diagnostic.primary.order(), diagnostic.rule.code, &diagnostic.message)
+}
+
+/// Gives findings their levels, and drops those that a more specific rule says better in the same place.
+fn judge(found: Vec<(&'static Rule, Finding)>, settings: &crate::settings::Settings) -> Vec<Diagnostic> {
+    let said: Vec<(&'static str, Span, Confidence)> =
+        found.iter().map(|(rule, finding)| (rule.code, finding.primary, finding.confidence)).collect();
+    let better = |rule: &'static Rule, finding: &Finding| {
+        said.iter().any(|&(code, span, confidence)| {
+            rule.yields_to.contains(&code)
+                && span.range.intersect(finding.primary.range).is_some()
+                && confidence >= finding.confidence
+        })
+    };
+    let kept = found.iter().filter(|(rule, finding)| !better(rule, finding));
+    kept.filter_map(|(rule, finding)| {
+        let level = settings.level(rule);
+        (level != Level::Off).then(|| diagnose(rule, level, finding.clone()))
+    })
+    .collect()
 }
 
 fn diagnose(rule: &'static Rule, level: Level, finding: Finding) -> Diagnostic {
@@ -114,4 +185,26 @@ fn diagnose(rule: &'static Rule, level: Level, finding: Finding) -> Diagnostic {
         help: finding.help,
         fix: finding.fix,
     }
+}
+
+fn statistics(program: &Program, files: &[AnalyzedFile]) -> Statistics {
+    let mut statistics = Statistics {
+        files: files.len(),
+        lines: files.par_iter().map(|file| file.text.lines().count()).sum(),
+        roots: program.roots().count(),
+        shared_places: program.place_count(),
+        ..Statistics::default()
+    };
+    for (id, module) in program.modules() {
+        statistics.functions += module.facts.functions.len() - 1;
+        statistics.calls += module.facts.calls.len();
+        let calls = (0..module.facts.calls.len()).map(crate::facts::CallIx::at);
+        statistics.opaque_calls += calls.filter(|&call| program.callee(id, call) == Callee::Opaque).count();
+    }
+    statistics
+}
+
+/// Whether a module has comments that suppress.
+pub(crate) fn has_suppressions(facts: &ModuleFacts) -> bool {
+    facts.comments.iter().any(|comment| matches!(comment.kind, CommentKind::Ignore { .. } | CommentKind::IgnoreFile { .. }))
 }

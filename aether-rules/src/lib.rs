@@ -12,9 +12,14 @@ pub mod source;
 mod analyze;
 mod context;
 mod diagnostic;
+mod evidence;
+pub mod facts;
 mod finding;
+pub mod link;
+pub mod model;
 mod parse;
 mod rules;
+mod suppression;
 
 pub use analyze::{analyze, analyze_on};
 pub use context::RuleContext;

@@ -33,6 +33,8 @@ pub struct Rule {
     pub versions: &'static str,
     /// Whether the rule can repair what it reports.
     pub fix: FixAvailability,
+    /// Codes of rules that say the same thing better where both report.
+    pub yields_to: &'static [&'static str],
     /// The release of Aether that first shipped the rule.
     pub since: &'static str,
     /// Markdown, from the declaration's doc comment.
@@ -58,6 +60,7 @@ impl Rule {
         builds: Builds::All,
         versions: "all",
         fix: FixAvailability::Manual,
+        yields_to: &[],
         since: "0.1.0",
         docs: "",
         options: None,

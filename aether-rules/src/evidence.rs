@@ -1,0 +1,89 @@
+//! How a shared place is explained: both sides, where their threads start, the calls in between, and why we believe it.
+//!
+//! *Invariant:* evidence is given in the order a reader should follow it, and never repeats a span.
+
+use crate::finding::{Evidence, EvidenceRole, Finding};
+use crate::link::{Access, Conflict, FuncId, Program, RootId, Sharing, ThreadOf};
+use crate::source::Span;
+
+/// How many calls between a root and an access are shown.
+const MAX_PATH: usize = 3;
+
+/// Adds to a finding about `access` how the place is shared.
+pub(crate) fn explain(program: &Program, finding: Finding, access: &Access, sharing: &Sharing<'_>) -> Finding {
+    let name = program.place_name(access.place);
+    match sharing {
+        Sharing::Proven(conflict) => explain_conflict(program, finding, conflict),
+        Sharing::Promised(promise) => {
+            let mut finding = finding.evidence(Evidence::new(EvidenceRole::Lock, promise.span(), promise.text()));
+            if let Some(other) = other_side(program, access) {
+                let text = format!("`{name}` is also {} here", other.kind.verb());
+                finding = finding.evidence(Evidence::new(EvidenceRole::OtherAccess, span_of(program, other), text));
+            }
+            finding.note(format!("inferred: what owns `{name}` {}, and no common lock is held", promise.text()))
+        }
+        Sharing::Possible => finding.note(format!(
+            "no thread that reaches `{name}` is started in the analysed code; it is real once two threads do"
+        )),
+    }
+}
+
+fn explain_conflict(program: &Program, finding: Finding, conflict: &Conflict<'_>) -> Finding {
+    let name = program.place_name(conflict.access.place);
+    let (thread, other_thread) = (program.thread_name(conflict.thread), program.thread_name(conflict.other_thread));
+    let mut finding = on_thread(program, finding.on_thread(thread.clone()), conflict.access.function, conflict.thread);
+    if std::ptr::eq(conflict.access, conflict.other) && conflict.thread == conflict.other_thread {
+        return finding.note(format!("`{name}` is shared: several threads are in `{}` at once", thread_function(program, conflict)));
+    }
+    if conflict.other_thread != conflict.thread {
+        finding = on_thread(program, finding, conflict.other.function, conflict.other_thread);
+    }
+    if !std::ptr::eq(conflict.access, conflict.other) {
+        let text = format!("`{name}` is {} here on the {other_thread}", conflict.other.kind.verb());
+        let evidence = Evidence::new(EvidenceRole::OtherAccess, span_of(program, conflict.other), text);
+        finding = finding.evidence(evidence.on_thread(other_thread.clone()));
+    }
+    finding.note(format!("`{name}` is shared: the {thread} and the {other_thread} both reach it, with no common lock"))
+}
+
+fn thread_function(program: &Program, conflict: &Conflict<'_>) -> String {
+    match conflict.thread {
+        ThreadOf::Root(root) => program.function_name(program.root(root).function),
+        ThreadOf::Main => program.function_name(conflict.access.function),
+    }
+}
+
+/// Adds where the thread starts, and the calls from there to `function`.
+pub(crate) fn on_thread(program: &Program, finding: Finding, function: FuncId, thread: ThreadOf) -> Finding {
+    let ThreadOf::Root(root) = thread else { return finding };
+    with_root(program, finding, function, root)
+}
+
+/// Adds where a root starts, and the calls from there to `function`.
+pub(crate) fn with_root(program: &Program, mut finding: Finding, function: FuncId, root: RootId) -> Finding {
+    let name = program.root_name(root);
+    let start = program.root(root).span;
+    let add = |finding: Finding, role, span: Span, text: String| {
+        let known = finding.primary == span || finding.evidence.iter().any(|evidence| evidence.span == span);
+        if known { finding } else { finding.evidence(Evidence::new(role, span, text).on_thread(name.clone())) }
+    };
+    finding = add(finding, EvidenceRole::RootStarts, start, format!("the {name} starts here"));
+    let path = program.path_from_root(function, root);
+    let skipped = path.len().saturating_sub(MAX_PATH);
+    for (module, site) in path.into_iter().skip(skipped) {
+        let callee = program.function_name(site.caller);
+        finding = add(finding, EvidenceRole::CallPath, program.span(module, site.range), format!("called from `{callee}`"));
+    }
+    finding
+}
+
+/// Where an access stands.
+pub(crate) fn span_of(program: &Program, access: &Access) -> Span {
+    program.span(access.module, access.range)
+}
+
+/// Another access worth showing: a write if there is one, in another function if possible.
+fn other_side<'a>(program: &'a Program, access: &Access) -> Option<&'a Access> {
+    let others = program.accesses(access.place).iter().filter(|other| other.event != access.event || other.module != access.module);
+    others.min_by_key(|other| (!other.kind.writes(), other.function == access.function, other.module, other.event))
+}

@@ -1,0 +1,184 @@
+//! Scopes, and what a name means from where.
+//!
+//! *Invariant:* until [`Scopes::resolve`] a name is a pair of scope and identifier; afterwards every pair has one
+//! meaning, by Python's rules: own scope, enclosing functions (never classes), module, builtins.
+
+use ruff_text_size::TextRange;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::facts::{NameIx, NameTarget, Scope, ScopeIx, ScopeKind, Sym, TermId, VarIx, Variable};
+
+/// The scopes of a module in the making.
+pub(super) struct Scopes {
+    scopes: Vec<Scope>,
+    bound: FxHashMap<(ScopeIx, Sym), VarIx>,
+    declared: FxHashMap<(ScopeIx, Sym), Declared>,
+    vars: Vec<Variable>,
+    names: Vec<(ScopeIx, Sym)>,
+    name_of: FxHashMap<(ScopeIx, Sym), NameIx>,
+    comprehension_targets: FxHashSet<(ScopeIx, Sym)>,
+}
+
+/// A name moved to another scope by a declaration.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Declared {
+    Global,
+    Nonlocal,
+}
+
+impl Scopes {
+    pub(super) fn new() -> Self {
+        Self {
+            scopes: vec![Scope { kind: ScopeKind::Module, parent: ScopeIx(0) }],
+            bound: FxHashMap::default(),
+            declared: FxHashMap::default(),
+            vars: Vec::new(),
+            names: Vec::new(),
+            name_of: FxHashMap::default(),
+            comprehension_targets: FxHashSet::default(),
+        }
+    }
+
+    pub(super) fn open(&mut self, kind: ScopeKind, parent: ScopeIx) -> ScopeIx {
+        self.scopes.push(Scope { kind, parent });
+        ScopeIx::at(self.scopes.len() - 1)
+    }
+
+    pub(super) fn kind(&self, scope: ScopeIx) -> ScopeKind {
+        self.scopes[scope.index()].kind
+    }
+
+    pub(super) fn declare(&mut self, scope: ScopeIx, name: Sym, declared: Declared) {
+        self.declared.insert((self.plain(scope), name), declared);
+    }
+
+    /// Announces the targets of a comprehension before its element is walked.
+    pub(super) fn announce(&mut self, scope: ScopeIx, name: Sym) {
+        self.comprehension_targets.insert((scope, name));
+    }
+
+    /// The name as seen from `scope`. Inside a comprehension everything but its targets is seen from outside it, so
+    /// that equal expressions inside and outside are equal terms.
+    pub(super) fn name(&mut self, mut scope: ScopeIx, name: Sym) -> NameIx {
+        while self.kind(scope) == ScopeKind::Comprehension && !self.comprehension_targets.contains(&(scope, name)) {
+            scope = self.scopes[scope.index()].parent;
+        }
+        let names = &mut self.names;
+        *self.name_of.entry((scope, name)).or_insert_with(|| {
+            names.push((scope, name));
+            NameIx::at(names.len() - 1)
+        })
+    }
+
+    /// Whether the name is already known to be a plain local here: its reads interest nobody.
+    pub(super) fn is_local(&self, scope: ScopeIx, name: Sym) -> bool {
+        matches!(self.kind(scope), ScopeKind::Function(_) | ScopeKind::Comprehension)
+            && self.bound.contains_key(&(scope, name))
+    }
+
+    /// The variable that binding `name` in `scope` binds.
+    pub(super) fn bind(&mut self, scope: ScopeIx, name: Sym, range: TextRange) -> VarIx {
+        let scope = match self.declared.get(&(scope, name)) {
+            Some(Declared::Global) => ScopeIx(0),
+            Some(Declared::Nonlocal) => self.enclosing_with(scope, name),
+            None => scope,
+        };
+        let vars = &mut self.vars;
+        *self.bound.entry((scope, name)).or_insert_with(|| {
+            vars.push(Variable {
+                name,
+                scope,
+                values: Vec::new(),
+                annotation: TermId::OPAQUE,
+                captured: false,
+                range,
+            });
+            VarIx::at(vars.len() - 1)
+        })
+    }
+
+    pub(super) fn var_mut(&mut self, var: VarIx) -> &mut Variable {
+        &mut self.vars[var.index()]
+    }
+
+    /// The nearest scope that is no comprehension: where a walrus binds.
+    pub(super) fn plain(&self, mut scope: ScopeIx) -> ScopeIx {
+        while self.kind(scope) == ScopeKind::Comprehension {
+            scope = self.scopes[scope.index()].parent;
+        }
+        scope
+    }
+
+    fn enclosing_with(&self, scope: ScopeIx, name: Sym) -> ScopeIx {
+        let functions = self.ancestors(scope).filter(|&at| matches!(self.kind(at), ScopeKind::Function(_)));
+        let functions: Vec<ScopeIx> = functions.collect();
+        let bound = functions.iter().copied().find(|&at| self.bound.contains_key(&(at, name)));
+        bound.or_else(|| functions.first().copied()).unwrap_or(scope)
+    }
+
+    fn ancestors(&self, scope: ScopeIx) -> impl Iterator<Item = ScopeIx> + '_ {
+        let mut at = scope;
+        std::iter::from_fn(move || {
+            let parent = self.scopes[at.index()].parent;
+            let more = parent != at;
+            at = parent;
+            more.then_some(parent)
+        })
+    }
+
+    /// The meaning of every name, by [`NameIx`]; marks the variables that nested functions use.
+    pub(super) fn resolve(&mut self) -> Vec<NameTarget> {
+        let names = std::mem::take(&mut self.names);
+        names.iter().map(|&(scope, name)| self.meaning(scope, name)).collect()
+    }
+
+    fn meaning(&mut self, scope: ScopeIx, name: Sym) -> NameTarget {
+        match self.declared.get(&(scope, name)) {
+            Some(Declared::Global) => return self.in_scope(ScopeIx(0), name),
+            Some(Declared::Nonlocal) => {
+                let outer = self.enclosing_with(scope, name);
+                return self.captured(outer, name);
+            }
+            None => {}
+        }
+        if let Some(&var) = self.bound.get(&(scope, name)) {
+            return NameTarget::Var(var);
+        }
+        let outer: Vec<ScopeIx> = self.ancestors(scope).collect();
+        for at in outer {
+            match self.kind(at) {
+                ScopeKind::Class(_) => {}
+                ScopeKind::Module => return self.in_scope(at, name),
+                ScopeKind::Comprehension | ScopeKind::Function(_) => {
+                    match self.declared.get(&(at, name)) {
+                        Some(Declared::Global) => return self.in_scope(ScopeIx(0), name),
+                        Some(Declared::Nonlocal) => continue,
+                        None => {}
+                    }
+                    if self.bound.contains_key(&(at, name)) {
+                        return self.captured(at, name);
+                    }
+                }
+            }
+        }
+        NameTarget::Free(name)
+    }
+
+    fn in_scope(&self, scope: ScopeIx, name: Sym) -> NameTarget {
+        self.bound.get(&(scope, name)).map_or(NameTarget::Free(name), |&var| NameTarget::Var(var))
+    }
+
+    fn captured(&mut self, scope: ScopeIx, name: Sym) -> NameTarget {
+        let Some(&var) = self.bound.get(&(scope, name)) else { return NameTarget::Free(name) };
+        self.vars[var.index()].captured = true;
+        NameTarget::Var(var)
+    }
+
+    pub(super) fn take_vars(&mut self) -> Vec<Variable> {
+        std::mem::take(&mut self.vars)
+    }
+
+    pub(super) fn take_scopes(&mut self) -> Vec<Scope> {
+        std::mem::take(&mut self.scopes)
+    }
+}

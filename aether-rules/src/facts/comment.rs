@@ -1,0 +1,156 @@
+//! Comments that mean something to Aether: suppressions, declared guards, remarks about the GIL.
+//!
+//! *Invariant:* positions are those of the comment itself; what a suppression covers is decided where findings are
+//! known.
+
+use ruff_python_ast::token::{TokenKind, Tokens};
+use ruff_text_size::{Ranged, TextRange, TextSize};
+
+use super::symbol::Sym;
+
+/// A comment worth remembering.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comment {
+    /// From the `#` to the end of the line.
+    pub range: TextRange,
+    /// Whether nothing but white space precedes it on its line.
+    pub own_line: bool,
+    /// What it says.
+    pub kind: CommentKind,
+}
+
+/// What a comment says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommentKind {
+    /// `# aether: ignore[CODES] reason`, `# aether: ignore`.
+    Ignore {
+        /// The words in brackets with their ranges; `None` without brackets.
+        codes: Option<Vec<(String, TextRange)>>,
+    },
+    /// `# aether: ignore-file` or `ignore-file[CODES]`.
+    IgnoreFile {
+        /// As for [`CommentKind::Ignore`].
+        codes: Option<Vec<(String, TextRange)>>,
+    },
+    /// `# noqa: CODES`, `# noqa`.
+    Noqa {
+        /// The codes with their ranges; `None` for a bare `noqa`.
+        codes: Option<Vec<(String, TextRange)>>,
+    },
+    /// `# guarded-by: self._lock`: the last identifier names the lock.
+    GuardedBy {
+        /// The lock's own name, without `self.`.
+        lock: Sym,
+        /// As written.
+        text: String,
+    },
+    /// A remark that mentions the GIL.
+    Gil,
+}
+
+/// Finds the comments worth remembering, in order.
+pub(super) fn collect(text: &str, tokens: &Tokens) -> Vec<Comment> {
+    let mut comments = Vec::new();
+    for token in tokens.iter().filter(|token| token.kind() == TokenKind::Comment) {
+        let range = token.range();
+        let Some(words) = text.get(std::ops::Range::<usize>::from(range)) else { continue };
+        if let Some(kind) = parse(words, range.start()) {
+            let before = text[..usize::from(range.start())].rsplit(['\n', '\r']).next().unwrap_or("");
+            comments.push(Comment { range, own_line: before.trim().is_empty(), kind });
+        }
+    }
+    comments
+}
+
+fn parse(comment: &str, start: TextSize) -> Option<CommentKind> {
+    // The cheap test first: nearly every comment fails it.
+    let lower = comment.to_ascii_lowercase();
+    if let Some(at) = lower.find("aether:") {
+        let directive = &comment[at + "aether:".len()..];
+        let offset = at + "aether:".len() + (directive.len() - directive.trim_start().len());
+        let directive = directive.trim_start();
+        if let Some(rest) = directive.strip_prefix("ignore-file") {
+            return Some(CommentKind::IgnoreFile { codes: bracketed(rest, start, offset + 11) });
+        }
+        if let Some(rest) = directive.strip_prefix("ignore") {
+            return Some(CommentKind::Ignore { codes: bracketed(rest, start, offset + 6) });
+        }
+    }
+    if let Some(at) = lower.find("noqa") {
+        let after = &comment[at + 4..];
+        let starts_comment = comment[..at].trim_end().ends_with('#');
+        if starts_comment && (after.is_empty() || after.starts_with([':', ' ', ',', '\t'])) {
+            let codes = after.strip_prefix(':').map(|rest| words(rest, start, at + 5));
+            return Some(CommentKind::Noqa { codes });
+        }
+    }
+    if let Some(at) = lower.find("guarded-by:").or_else(|| lower.find("guarded by:")) {
+        let text = comment[at + 11..].split_whitespace().next()?.trim_end_matches(['.', ',', ')']).to_owned();
+        let lock = text.rsplit('.').next().filter(|name| !name.is_empty())?;
+        return Some(CommentKind::GuardedBy { lock: Sym::new(lock), text });
+    }
+    comment.contains("GIL").then_some(CommentKind::Gil)
+}
+
+/// The words between brackets, if brackets follow at once.
+fn bracketed(rest: &str, start: TextSize, offset: usize) -> Option<Vec<(String, TextRange)>> {
+    let inner = rest.strip_prefix('[')?;
+    let end = inner.find(']').unwrap_or(inner.len());
+    Some(split(&inner[..end], start, offset + 1, &|c| c == ','))
+}
+
+/// The codes after `noqa:`: separated by commas or spaces, ended by the first word that is no code.
+fn words(rest: &str, start: TextSize, offset: usize) -> Vec<(String, TextRange)> {
+    let all = split(rest, start, offset, &|c| c == ',' || c.is_whitespace());
+    let is_code = |word: &str| {
+        let digits = word.trim_start_matches(|c: char| c.is_ascii_alphabetic());
+        digits.len() < word.len() && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+            || word.to_ascii_uppercase().starts_with("AET")
+    };
+    all.into_iter().take_while(|(word, _)| is_code(word)).collect()
+}
+
+fn split(text: &str, start: TextSize, offset: usize, is_separator: &dyn Fn(char) -> bool) -> Vec<(String, TextRange)> {
+    let mut words = Vec::new();
+    for part in text.split(is_separator) {
+        let word = part.trim();
+        if !word.is_empty() {
+            let at = offset + (word.as_ptr() as usize - text.as_ptr() as usize);
+            let from = start + TextSize::try_from(at).unwrap_or_default();
+            words.push((word.to_owned(), TextRange::at(from, TextSize::of(word))));
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codes(comment: &str) -> Vec<String> {
+        match parse(comment, TextSize::new(0)) {
+            Some(
+                CommentKind::Ignore { codes: Some(codes) }
+                | CommentKind::IgnoreFile { codes: Some(codes) }
+                | CommentKind::Noqa { codes: Some(codes) },
+            ) => codes
+                .into_iter()
+                .map(|(word, range)| {
+                    assert_eq!(&comment[std::ops::Range::<usize>::from(range)], word);
+                    word
+                })
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn suppressions_are_read_with_their_positions() {
+        assert_eq!(codes("# aether: ignore[AET101] single writer"), ["AET101"]);
+        assert_eq!(codes("#aether:ignore[ AET101 , shared-iterator ]"), ["AET101", "shared-iterator"]);
+        assert_eq!(codes("# noqa: AET101, E501 because"), ["AET101", "E501"]);
+        assert_eq!(codes("# aether: ignore-file[AET1]"), ["AET1"]);
+        assert_eq!(parse("# aether: ignore", TextSize::new(0)), Some(CommentKind::Ignore { codes: None }));
+        assert_eq!(parse("# about noqas", TextSize::new(0)), None);
+    }
+}

@@ -1,0 +1,285 @@
+//! Expressions, reduced to what can denote an object: symbolic, deduplicated, comparable by number.
+//!
+//! Two expressions of one scope that read the same get the same [`TermId`]; that is how `if k not in d` meets
+//! `d[k] = …`. What has no model becomes [`Term::Opaque`].
+//!
+//! *Invariant:* a term only refers to terms made before it, so every walk over terms ends.
+
+use rustc_hash::FxHashMap;
+
+use super::symbol::Sym;
+
+macro_rules! index {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub(crate) u32);
+
+        impl $name {
+            /// The position in its table.
+            pub const fn index(self) -> usize {
+                self.0 as usize
+            }
+
+            pub(crate) fn at(index: usize) -> Self {
+                Self(index as u32)
+            }
+        }
+    )+};
+}
+
+index! {
+    /// A term of a module.
+    TermId,
+    /// A name as seen from a scope.
+    NameIx,
+    /// A variable of a module.
+    VarIx,
+    /// A call of a module.
+    CallIx,
+    /// A function of a module; 0 is the module's own body.
+    FuncIx,
+    /// A class of a module.
+    ClassIx,
+    /// A scope of a module; 0 is the module's own.
+    ScopeIx,
+    /// A control context of a module.
+    CtxIx,
+    /// An import of a module.
+    ImportIx,
+    /// An event of a module.
+    EventIx,
+}
+
+impl TermId {
+    /// The term of everything that is not modelled. Not equal to anything, itself included.
+    pub const OPAQUE: Self = Self(0);
+
+    /// Whether nothing is known of it.
+    pub fn is_opaque(self) -> bool {
+        self == Self::OPAQUE
+    }
+
+    /// Whether both are known to be the same expression.
+    pub fn same(self, other: Self) -> bool {
+        self == other && !self.is_opaque()
+    }
+}
+
+/// What an expression denotes, as far as one module tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Term {
+    /// Not modelled.
+    Opaque,
+    /// A name, looked up from the scope it stands in.
+    Name(NameIx),
+    /// `base.attr`.
+    Attr(TermId, Sym),
+    /// `base[key]`.
+    Item(TermId, TermId),
+    /// The result of a call. Every call is its own term.
+    Call(CallIx),
+    /// A literal.
+    Const(Const),
+    /// A list, tuple, set or dict display, and its first elements (values, for a dict).
+    Display(Container, TermList),
+    /// A comprehension or generator expression, and its element.
+    Comp(Container, TermId),
+    /// A `def` or `lambda`.
+    Function(FuncIx),
+    /// A `class`.
+    Class(ClassIx),
+    /// The value a parameter has on entry.
+    Param(FuncIx, u16),
+    /// What an import binds.
+    Import(ImportIx),
+    /// One element of an iterable.
+    Element(TermId),
+    /// What `with expr as x` binds.
+    Entered(TermId),
+    /// The n-th part of an unpacked value.
+    Unpacked(TermId, u16),
+    /// `await expr`.
+    Awaited(TermId),
+    /// `not expr`.
+    Not(TermId),
+    /// `a < b` and its kind.
+    Compare(Comparison, TermId, TermId),
+    /// `a and b`.
+    And(TermId, TermId),
+    /// `a or b`.
+    Or(TermId, TermId),
+    /// `a if test else b`, without the test.
+    Either(TermId, TermId),
+    /// `a + b` and its kind; unary operators have an opaque right side.
+    Operation(TermId, TermId),
+    /// The exception a handler binds.
+    Caught(TermId),
+}
+
+/// A literal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Const {
+    /// `None`.
+    None,
+    /// `True`.
+    True,
+    /// `False`.
+    False,
+    /// A small integer.
+    Int(i32),
+    /// A string.
+    Str(Sym),
+    /// Another immutable literal.
+    Other,
+}
+
+/// A built-in container a literal or comprehension makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Container {
+    /// `[]`
+    List,
+    /// `()`
+    Tuple,
+    /// `{1}`
+    Set,
+    /// `{}`
+    Dict,
+    /// `(x for x in …)`
+    Generator,
+}
+
+/// A comparison operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Comparison {
+    /// `==`
+    Eq,
+    /// `!=`
+    NotEq,
+    /// `<`, `<=`, `>`, `>=`
+    Order,
+    /// `is`
+    Is,
+    /// `is not`
+    IsNot,
+    /// `in`
+    In,
+    /// `not in`
+    NotIn,
+}
+
+/// Terms in a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TermList {
+    start: u32,
+    len: u16,
+}
+
+/// The terms of a module.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    all: Vec<Term>,
+    lists: Vec<TermId>,
+}
+
+impl Terms {
+    /// What `id` stands for.
+    pub fn get(&self, id: TermId) -> Term {
+        self.all[id.index()]
+    }
+
+    /// The terms of a list.
+    pub fn list(&self, list: TermList) -> &[TermId] {
+        &self.lists[list.start as usize..list.start as usize + usize::from(list.len)]
+    }
+
+    /// How many terms there are.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Never: the opaque term always exists.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// The direct parts of a term.
+    pub fn children(&self, id: TermId) -> impl Iterator<Item = TermId> + '_ {
+        let (pair, list): ([TermId; 2], &[TermId]) = match self.get(id) {
+            Term::Attr(a, _)
+            | Term::Comp(_, a)
+            | Term::Element(a)
+            | Term::Entered(a)
+            | Term::Unpacked(a, _)
+            | Term::Awaited(a)
+            | Term::Not(a)
+            | Term::Caught(a) => ([a, TermId::OPAQUE], &[]),
+            Term::Item(a, b)
+            | Term::Compare(_, a, b)
+            | Term::And(a, b)
+            | Term::Or(a, b)
+            | Term::Either(a, b)
+            | Term::Operation(a, b) => ([a, b], &[]),
+            Term::Display(_, list) => ([TermId::OPAQUE; 2], self.list(list)),
+            _ => ([TermId::OPAQUE; 2], &[]),
+        };
+        pair.into_iter().chain(list.iter().copied()).filter(|term| !term.is_opaque())
+    }
+}
+
+/// Terms in the making.
+#[derive(Debug)]
+pub(super) struct TermTable {
+    terms: Terms,
+    known: FxHashMap<Term, TermId>,
+}
+
+impl TermTable {
+    pub(super) fn new() -> Self {
+        let terms = Terms { all: vec![Term::Opaque], lists: Vec::new() };
+        Self { terms, known: FxHashMap::default() }
+    }
+
+    pub(super) fn get(&self, id: TermId) -> Term {
+        self.terms.get(id)
+    }
+
+    /// The number of `term`: the same for the same term.
+    pub(super) fn intern(&mut self, term: Term) -> TermId {
+        if term == Term::Opaque {
+            return TermId::OPAQUE;
+        }
+        if let Term::Call(_) = term {
+            return self.push(term);
+        }
+        if let Some(&known) = self.known.get(&term) {
+            return known;
+        }
+        let id = self.push(term);
+        self.known.insert(term, id);
+        id
+    }
+
+    /// The n-th term of a list, opaque past its end.
+    pub(super) fn item(&self, list: TermList, position: usize) -> TermId {
+        self.terms.list(list).get(position).copied().unwrap_or(TermId::OPAQUE)
+    }
+
+    fn push(&mut self, term: Term) -> TermId {
+        let id = TermId::at(self.terms.all.len());
+        self.terms.all.push(term);
+        id
+    }
+
+    pub(super) fn list(&mut self, items: &[TermId]) -> TermList {
+        let list = TermList { start: self.terms.lists.len() as u32, len: items.len() as u16 };
+        self.terms.lists.extend_from_slice(items);
+        list
+    }
+
+    pub(super) fn finish(mut self) -> Terms {
+        self.terms.all.shrink_to_fit();
+        self.terms.lists.shrink_to_fit();
+        self.terms
+    }
+}

@@ -1,0 +1,33 @@
+//! The whole program: who imports whom, what calls what, which functions run on which threads, which places they
+//! share, and which locks they hold.
+//!
+//! The steps run in order, each from the results of the ones before, in parallel over modules where it can:
+//! imports → classes → kinds → calls → roots → reach → locks → accesses → sharing.
+//!
+//! *Invariant:* nothing in this module names a rule, and no step depends on the order of a hash map or a thread.
+
+mod access;
+mod calls;
+mod classes;
+mod imports;
+mod kind;
+mod kinds;
+mod locks;
+mod order;
+mod places;
+mod program;
+mod reach;
+mod roots;
+mod sharing;
+
+pub use access::{Access, AccessKind, Touch};
+pub use calls::{CallSite, Callee, Receiver};
+pub use order::Lifetime;
+pub use reach::Visit;
+pub use classes::{Attr, ClassInfo};
+pub use kind::{ClassId, FuncId, Kind, ModuleId};
+pub use locks::{Lock, LockId, LockSet};
+pub use places::{Place, PlaceId, PlaceRoot};
+pub use program::{Module, Program};
+pub use roots::{Root, RootId, Started};
+pub use sharing::{Conflict, Guard, Promise, Sharing, ThreadOf};

@@ -1,0 +1,419 @@
+//! Every access to a place that more than one function can see.
+//!
+//! Left out, because they cannot race: module level before anything starts (S3), `__init__` and what only it calls
+//! (S5), and objects made by the function itself (S4).
+//!
+//! *Invariant:* accesses of one place stand together, by module, function and event.
+
+use rayon::prelude::*;
+use ruff_text_size::TextRange;
+use rustc_hash::FxHashMap;
+
+use super::calls::Receiver;
+use super::kind::{FuncId, Kind, ModuleId};
+use super::locks::LockSet;
+use super::places::{Place, PlaceId, PlaceRoot};
+use super::program::Program;
+use crate::facts::{Comparison, CtxIx, Event, EventIx, EventKind, FuncIx, Sym, Term, TermId};
+use crate::model::{Effect, Role, methods};
+use crate::rule::Confidence;
+use crate::sym;
+
+/// One access to a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// What is accessed.
+    pub place: Place,
+    /// What is done to it.
+    pub kind: AccessKind,
+    /// The module.
+    pub module: ModuleId,
+    /// The function.
+    pub function: FuncId,
+    /// The step, in the module's events.
+    pub event: EventIx,
+    /// Under which conditions.
+    pub ctx: CtxIx,
+    /// Where.
+    pub range: TextRange,
+    /// How the object was reached.
+    pub receiver: Receiver,
+    /// The expression that denotes the place (the container, for an element).
+    pub term: TermId,
+}
+
+/// What is done to a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessKind {
+    /// The place, or one element of it, is touched.
+    Touch(Touch),
+    /// The place, or an element, is rebound to a value.
+    Write(Touch, TermId),
+    /// `op=`
+    Augment(Touch, TermId),
+    /// `del`
+    Delete(Touch),
+    /// A method of the container.
+    Method(Sym, Effect),
+    /// All elements, one after the other, while others may change them.
+    Iterate,
+}
+
+/// Whether an access is to the place itself or to an element of the container it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touch {
+    /// The place.
+    Whole,
+    /// An element, with the key's term.
+    Element(TermId),
+}
+
+impl AccessKind {
+    /// Whether the place or what it holds is different afterwards.
+    pub fn writes(self) -> bool {
+        match self {
+            Self::Write(..) | Self::Augment(..) | Self::Delete(_) => true,
+            Self::Method(_, effect) => effect.writes(),
+            Self::Touch(_) | Self::Iterate => false,
+        }
+    }
+
+    /// Whether an iteration of the container elsewhere would notice: the size may change.
+    pub fn resizes(self) -> bool {
+        match self {
+            Self::Write(Touch::Element(_), _) | Self::Delete(Touch::Element(_)) => true,
+            Self::Method(_, effect) => effect == Effect::Resize,
+            _ => false,
+        }
+    }
+
+    /// Whether the access is to the place itself rather than to what it holds.
+    pub fn is_whole(self) -> bool {
+        matches!(
+            self,
+            Self::Touch(Touch::Whole) | Self::Write(Touch::Whole, _) | Self::Augment(Touch::Whole, _) | Self::Delete(Touch::Whole)
+        )
+    }
+
+    /// How a reader would say it: "written here".
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Touch(_) => "read",
+            Self::Write(..) => "written",
+            Self::Augment(..) => "updated",
+            Self::Delete(_) => "deleted",
+            Self::Method(_, Effect::Resize | Effect::Modify) => "changed",
+            Self::Method(_, Effect::Iterate | Effect::Snapshot) => "copied",
+            Self::Method(_, Effect::Consume) => "consumed",
+            Self::Method(..) => "read",
+            Self::Iterate => "iterated",
+        }
+    }
+}
+
+/// The accesses of the program, place by place.
+#[derive(Debug, Default)]
+pub struct Accesses {
+    all: Vec<Access>,
+    ranges: Vec<(Place, std::ops::Range<u32>)>,
+    ids: FxHashMap<Place, PlaceId>,
+    setup_only: Vec<bool>,
+}
+
+/// Collects the accesses worth asking about.
+pub(super) fn collect(program: &mut Program) {
+    program.accesses.setup_only = setup_only(program);
+    super::sharing::promise(program);
+    let snapshot: &Program = program;
+    let show_all = snapshot.modules.iter().any(|module| {
+        module.settings.min_confidence == Confidence::Low || crate::analyze::has_suppressions(&module.facts)
+    });
+    // First which places matter, then all their accesses: most attributes of most programs never meet a thread.
+    let relevant: rustc_hash::FxHashSet<Place> = if show_all {
+        rustc_hash::FxHashSet::default()
+    } else {
+        let found: Vec<Vec<Place>> = par_modules(snapshot, |module| {
+            let mut places = Vec::new();
+            for_each(snapshot, module, &|function| snapshot.thread_visits(function).next().is_some(), &mut |access| {
+                places.push(access.place);
+            });
+            places
+        });
+        found.into_iter().flatten().collect()
+    };
+    let keep = |place: &Place| show_all || relevant.contains(place) || snapshot.promise_of(*place).is_some() || snapshot.declared_guard(*place).is_some();
+    let mut all: Vec<Access> = par_modules(snapshot, |module| {
+        let mut kept = Vec::new();
+        for_each(snapshot, module, &|_| true, &mut |access| {
+            if keep(&access.place) {
+                kept.push(access);
+            }
+        });
+        kept
+    })
+    .into_iter()
+    .flatten()
+    .collect();
+    all.par_sort_by_key(|access| (access.place, access.module, access.function, access.event));
+    let mut ranges: Vec<(Place, std::ops::Range<u32>)> = Vec::new();
+    for (index, access) in all.iter().enumerate() {
+        match ranges.last_mut() {
+            Some((place, range)) if *place == access.place => range.end = index as u32 + 1,
+            _ => ranges.push((access.place, index as u32..index as u32 + 1)),
+        }
+    }
+    let ids = ranges.iter().enumerate().map(|(index, (place, _))| (*place, PlaceId(index as u32))).collect();
+    program.accesses.all = all;
+    program.accesses.ranges = ranges;
+    program.accesses.ids = ids;
+}
+
+fn par_modules<T: Send>(program: &Program, work: impl Fn(ModuleId) -> T + Sync) -> Vec<T> {
+    (0..program.modules.len()).into_par_iter().map(|index| work(ModuleId::at(index))).collect()
+}
+
+/// Functions that only run before anything is shared: private, and called from `__init__` or module level alone.
+fn setup_only(program: &Program) -> Vec<bool> {
+    const ROUNDS: usize = 4;
+    let count = program.function_modules.len();
+    let mut setup = vec![false; count];
+    let roots: rustc_hash::FxHashSet<FuncId> = program.roots.iter().map(|root| root.function).collect();
+    for index in 0..count {
+        let function = FuncId::at(index);
+        let (_, local) = program.func_local(function);
+        let declaration = program.function(function);
+        let constructs = [sym!("__init__"), sym!("__new__"), sym!("__init_subclass__"), sym!("__post_init__"), sym!("__set_name__")];
+        setup[index] = local == FuncIx(0) || (declaration.class.is_some() && constructs.contains(&declaration.name));
+    }
+    for _ in 0..ROUNDS {
+        let mut changed = false;
+        for index in 0..count {
+            let function = FuncId::at(index);
+            if setup[index] || roots.contains(&function) {
+                continue;
+            }
+            let (module, _) = program.func_local(function);
+            let declaration = program.function(function);
+            let name = program.modules[module.index()].facts.name(declaration.name);
+            let is_private = name.starts_with('_') && !name.ends_with("__");
+            let sites = program.callers(function);
+            if is_private && !sites.is_empty() && sites.iter().all(|site| setup[site.caller.index()]) {
+                setup[index] = true;
+                changed = true;
+            }
+        }
+        if !changed {
+            break;
+        }
+    }
+    setup
+}
+
+fn for_each(
+    program: &Program,
+    module: ModuleId,
+    wanted: &dyn Fn(FuncId) -> bool,
+    found: &mut dyn FnMut(Access),
+) {
+    let facts = &program.modules[module.index()].facts;
+    for index in 1..facts.functions.len() {
+        let function = FuncIx::at(index);
+        let id = program.func_id(module, function);
+        if program.accesses.setup_only[id.index()] || !wanted(id) {
+            continue;
+        }
+        let first = facts.functions[index].events.start;
+        for (position, event) in facts.events_of(function).iter().enumerate() {
+            let at = EventIx(first + position as u32);
+            for (term, kind, range) in touches(program, module, event) {
+                let place = program.place(module, function, term);
+                let Some((place, receiver)) = place.or_else(|| program.aliased(module, function, term)) else { continue };
+                if is_private_cell(program, place) || receiver == Receiver::Fresh || program.is_confined(place) {
+                    continue;
+                }
+                found(Access { place, kind, module, function: id, event: at, ctx: event.ctx, range, receiver, term });
+            }
+        }
+    }
+}
+
+/// A local that no nested function sees.
+fn is_private_cell(program: &Program, place: Place) -> bool {
+    match place.root {
+        PlaceRoot::Cell(module, var) => !program.modules[module.index()].facts.vars[var.index()].captured,
+        _ => false,
+    }
+}
+
+/// What one step does to which expression.
+fn touches(program: &Program, module: ModuleId, event: &Event) -> smallvec::SmallVec<[(TermId, AccessKind, TextRange); 2]> {
+    let facts = &program.modules[module.index()].facts;
+    let split = |term: TermId| match facts.terms.get(term) {
+        Term::Item(base, key) => (base, Touch::Element(key)),
+        _ => (term, Touch::Whole),
+    };
+    let mut found = smallvec::SmallVec::new();
+    match event.kind {
+        EventKind::Load(term) => {
+            let (term, touch) = split(term);
+            found.push((term, AccessKind::Touch(touch), event.range));
+        }
+        EventKind::Store(term, value) => {
+            let (term, touch) = split(term);
+            found.push((term, AccessKind::Write(touch, value), event.range));
+        }
+        EventKind::Augment(term, value) => {
+            let (term, touch) = split(term);
+            found.push((term, AccessKind::Augment(touch, value), event.range));
+        }
+        EventKind::Delete(term) => {
+            let (term, touch) = split(term);
+            found.push((term, AccessKind::Delete(touch), event.range));
+        }
+        EventKind::Iterate(term) => {
+            let term = through_view(program, module, term);
+            let kind = if is_iterator(program.kind(module, term)) {
+                AccessKind::Method(sym!("__next__"), Effect::Consume)
+            } else {
+                AccessKind::Iterate
+            };
+            found.push((term, kind, event.range));
+        }
+        EventKind::Call(call) => {
+            let callee = facts.calls[call.index()].callee;
+            if let Term::Attr(base, method) = facts.terms.get(callee) {
+                let effect = match program.kind(module, base).role() {
+                    Some(Role::Container(container)) => methods::effect_of(container, method),
+                    Some(Role::Generator | Role::Iterator) => methods::consumes(method).then_some(Effect::Consume),
+                    None if !program.kind(module, base).is_known() => methods::effect_by_name(method),
+                    _ => None,
+                };
+                match effect {
+                    Some(Effect::View) | None => {}
+                    Some(effect) => found.push((base, AccessKind::Method(method, effect), event.range)),
+                }
+            }
+            if program.library_callee(module, call) == Some(crate::qual!("builtins.next"))
+                && let Some(arg) = facts.positional(call, 0)
+            {
+                found.push((arg.value, AccessKind::Method(sym!("__next__"), Effect::Consume), event.range));
+            }
+            if let Some(iterated) = consumed_argument(program, module, call) {
+                let term = through_view(program, module, iterated);
+                found.push((term, AccessKind::Iterate, event.range));
+            }
+        }
+        _ => {}
+    }
+    found
+}
+
+/// Whether going through it uses it up.
+fn is_iterator(kind: Kind) -> bool {
+    matches!(kind.role(), Some(Role::Iterator | Role::Generator | Role::File))
+}
+
+/// `d.items()` is `d`, element by element.
+pub(crate) fn through_view(program: &Program, module: ModuleId, term: TermId) -> TermId {
+    let facts = &program.modules[module.index()].facts;
+    if let Term::Call(call) = facts.terms.get(term) {
+        if let Term::Attr(base, method) = facts.terms.get(facts.calls[call.index()].callee)
+            && [sym!("items"), sym!("keys"), sym!("values")].contains(&method)
+            && facts.args_of(call).is_empty()
+        {
+            return base;
+        }
+        // `enumerate(xs)`, `zip(xs, ys)`, `reversed(xs)`: lazily over xs.
+        let lazy = [sym!("enumerate"), sym!("reversed"), sym!("iter"), sym!("zip")];
+        let builtins = crate::qual!("builtins");
+        if let Some(name) = program.library_callee(module, call)
+            && lazy.iter().any(|&lazy| builtins.child(lazy) == name)
+            && let Some(arg) = facts.positional(call, 0)
+        {
+            return through_view(program, module, arg.value);
+        }
+    }
+    term
+}
+
+/// The container a builtin walks element by element, running the elements' own code in between.
+///
+/// `list(d)`, `tuple(d)` and `sorted(xs)` of built-in containers copy in one step and are no iteration.
+fn consumed_argument(program: &Program, module: ModuleId, call: crate::facts::CallIx) -> Option<TermId> {
+    let facts = &program.modules[module.index()].facts;
+    let name = program.library_callee(module, call)?;
+    let consuming = [sym!("sum"), sym!("max"), sym!("min"), sym!("any"), sym!("all")];
+    let builtins = crate::qual!("builtins");
+    if !consuming.iter().any(|&consuming| builtins.child(consuming) == name) {
+        return None;
+    }
+    let [only] = facts.args_of(call) else {
+        return facts.positional(call, 0).filter(|_| facts.positional(call, 1).is_none()).map(|arg| arg.value);
+    };
+    (only.name == crate::facts::ArgumentName::Positional).then_some(only.value)
+}
+
+impl Program {
+    /// The places worth asking about that a module owns, in order.
+    pub fn places_of(&self, module: ModuleId) -> impl Iterator<Item = Place> + '_ {
+        self.accesses.ranges.iter().map(|(place, _)| *place).filter(move |place| self.place_module(*place) == module)
+    }
+
+    /// Every place worth asking about.
+    pub fn place_count(&self) -> usize {
+        self.accesses.ranges.len()
+    }
+
+    /// The module a place belongs to.
+    pub fn place_module(&self, place: Place) -> ModuleId {
+        match place.root {
+            PlaceRoot::Global(module, _) | PlaceRoot::Cell(module, _) => module,
+            PlaceRoot::ClassAttr(class, _) | PlaceRoot::Attr(class, _) => self.class_local(class).0,
+        }
+    }
+
+    /// All accesses to a place, by module, function and event.
+    pub fn accesses(&self, place: Place) -> &[Access] {
+        match self.accesses.ids.get(&place) {
+            Some(id) => {
+                let range = &self.accesses.ranges[id.0 as usize].1;
+                &self.accesses.all[range.start as usize..range.end as usize]
+            }
+            None => &[],
+        }
+    }
+
+    /// Whether a function only runs before anything is shared.
+    pub fn is_setup(&self, function: FuncId) -> bool {
+        self.accesses.setup_only[function.index()]
+    }
+
+    /// The locks held at an access.
+    pub fn held_at_access(&self, access: &Access) -> LockSet {
+        self.held(access.module, access.function, access.event)
+    }
+
+    /// The place behind a local name for a container: `cache = self._cache`.
+    fn aliased(&self, module: ModuleId, function: FuncIx, term: TermId) -> Option<(Place, Receiver)> {
+        let facts = &self.modules[module.index()].facts;
+        let var = facts.var_of(term)?;
+        let [value] = facts.vars[var.index()].values[..] else { return None };
+        match facts.terms.get(value) {
+            Term::Attr(..) => self.place(module, function, value),
+            _ => None,
+        }
+    }
+
+    /// Whether a term is tested to be in the container: `key in place`.
+    pub fn is_membership(&self, module: ModuleId, test: TermId) -> Option<(TermId, TermId)> {
+        match self.modules[module.index()].facts.terms.get(test) {
+            Term::Compare(Comparison::In | Comparison::NotIn, key, container) => Some((key, container)),
+            _ => None,
+        }
+    }
+
+    /// What the place an access touches holds.
+    pub fn kind_at(&self, access: &Access) -> Kind {
+        self.kind(access.module, access.term)
+    }
+}

@@ -1,0 +1,306 @@
+//! The call graph: what each call calls, on whose behalf, and who calls whom.
+//!
+//! *Invariant:* an unresolved call is [`Callee::Opaque`]; it ends the reach and is counted, never guessed by name.
+
+use rayon::prelude::*;
+use ruff_text_size::TextRange;
+
+use super::kind::{ClassId, FuncId, Kind, ModuleId};
+use super::program::Program;
+use crate::facts::{CallIx, CtxIx, CtxKind, EventIx, EventKind, FuncIx, Qual, ScopeKind, Term, TermId};
+use crate::sym;
+
+/// What a call calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Callee {
+    /// Not modelled.
+    #[default]
+    Opaque,
+    /// Something outside the program.
+    Lib(Qual),
+    /// A function of the program, and how its `self` relates to the caller.
+    Function(FuncId, Receiver),
+    /// A class of the program: its `__init__` on a new object.
+    Class(ClassId),
+}
+
+/// How an object relates to the function that uses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Receiver {
+    /// The function's own `self`, or its closure.
+    Own,
+    /// Reached through the function's own `self`: as shared as that is.
+    OfOwn,
+    /// Reached through a module or class: everybody's.
+    Global,
+    /// Made here and not yet seen by anybody.
+    Fresh,
+    /// Handed in, or out of an unknown call.
+    Unknown,
+}
+
+/// One place from which a function is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallSite {
+    /// Who calls.
+    pub caller: FuncId,
+    /// Whose `self` the callee gets.
+    pub receiver: Receiver,
+    /// Where.
+    pub range: TextRange,
+    /// Under which conditions.
+    pub ctx: CtxIx,
+    /// The event of the call in the caller's module.
+    pub event: EventIx,
+}
+
+/// Resolves every call of the program.
+pub(super) fn resolve(program: &mut Program) {
+    let snapshot: &Program = program;
+    let resolved: Vec<(Vec<Callee>, Vec<(FuncId, CallSite)>)> = (0..snapshot.modules.len())
+        .into_par_iter()
+        .map(|index| module_calls(snapshot, ModuleId::at(index)))
+        .collect();
+    let mut callers = vec![Vec::new(); program.function_modules.len()];
+    for (callees, edges) in resolved {
+        program.callees.push(callees);
+        for (callee, site) in edges {
+            callers[callee.index()].push(site);
+        }
+    }
+    program.callers = callers;
+}
+
+fn module_calls(program: &Program, module: ModuleId) -> (Vec<Callee>, Vec<(FuncId, CallSite)>) {
+    let facts = &program.modules[module.index()].facts;
+    let callees: Vec<Callee> =
+        (0..facts.calls.len()).map(|call| callee_of(program, module, CallIx::at(call))).collect();
+    let mut edges = Vec::new();
+    for index in 0..facts.functions.len() {
+        let function = FuncIx::at(index);
+        let caller = program.func_id(module, function);
+        let first = facts.functions[index].events.start;
+        for (position, event) in facts.events_of(function).iter().enumerate() {
+            let site = |receiver| CallSite {
+                caller,
+                receiver,
+                range: event.range,
+                ctx: event.ctx,
+                event: EventIx(first + position as u32),
+            };
+            match event.kind {
+                EventKind::Call(call) => {
+                    for (target, receiver) in program.expand(callees[call.index()]) {
+                        edges.push((target, site(receiver)));
+                    }
+                    inline_callbacks(program, module, call, callees[call.index()], &mut |target| {
+                        edges.push((target, site(Receiver::Own)));
+                    });
+                }
+                EventKind::Load(term) => {
+                    if let Some(getter) = program.property(module, term) {
+                        let Term::Attr(base, _) = facts.terms.get(term) else { continue };
+                        edges.push((getter, site(program.receiver(module, function, base))));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    for (index, ctx) in facts.ctxs.iter().enumerate() {
+        let CtxKind::With(term, _) = ctx.kind else { continue };
+        let Kind::Instance(class) = program.kind(module, term) else { continue };
+        let function = facts.function_of_ctx(CtxIx::at(index));
+        for name in [sym!("__enter__"), sym!("__exit__")] {
+            if let Kind::Method(method) = program.member(Kind::Instance(class), name) {
+                let receiver = program.receiver(module, function, term);
+                let caller = program.func_id(module, function);
+                let event = EventIx(facts.functions[function.index()].events.start);
+                edges.push((method, CallSite { caller, receiver, range: ctx.range, ctx: ctx.parent, event }));
+            }
+        }
+    }
+    (callees, edges)
+}
+
+fn callee_of(program: &Program, module: ModuleId, call: CallIx) -> Callee {
+    let facts = &program.modules[module.index()].facts;
+    let call = &facts.calls[call.index()];
+    let function = facts.function_of_ctx(call.ctx);
+    let receiver = || match facts.terms.get(call.callee) {
+        Term::Attr(base, _) => program.receiver(module, function, base),
+        _ => Receiver::Own,
+    };
+    match program.kind(module, call.callee) {
+        Kind::Lib(name) => Callee::Lib(name),
+        Kind::Function(function) => Callee::Function(function, receiver()),
+        Kind::Method(function) => Callee::Function(function, receiver()),
+        Kind::Class(class) => Callee::Class(class),
+        Kind::Instance(class) => match program.member(Kind::Instance(class), sym!("__call__")) {
+            Kind::Method(function) => Callee::Function(function, program.receiver(module, function_ix(facts, call.ctx), call.callee)),
+            _ => Callee::Opaque,
+        },
+        _ => Callee::Opaque,
+    }
+}
+
+fn function_ix(facts: &crate::facts::ModuleFacts, ctx: CtxIx) -> FuncIx {
+    facts.function_of_ctx(ctx)
+}
+
+/// Lambdas handed to a builtin such as `sorted` run then and there.
+fn inline_callbacks(
+    program: &Program,
+    module: ModuleId,
+    call: CallIx,
+    callee: Callee,
+    run: &mut dyn FnMut(FuncId),
+) {
+    let Callee::Lib(name) = callee else { return };
+    let immediate = ["sorted", "min", "max", "map", "filter", "any", "all", "sum"];
+    let builtins = crate::facts::Qual::of("builtins");
+    if !immediate.iter().any(|builtin| builtins.child(crate::facts::Sym::new(builtin)) == name) {
+        return;
+    }
+    for arg in program.modules[module.index()].facts.args_of(call) {
+        if let Kind::Function(function) | Kind::Method(function) = program.kind(module, arg.value) {
+            run(function);
+        }
+    }
+}
+
+impl Program {
+    /// What a call calls.
+    pub fn callee(&self, module: ModuleId, call: CallIx) -> Callee {
+        self.callees[module.index()][call.index()]
+    }
+
+    /// The dotted name of the library function or method a call calls.
+    pub fn library_callee(&self, module: ModuleId, call: CallIx) -> Option<Qual> {
+        match self.callee(module, call) {
+            Callee::Lib(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// From where a function is called.
+    pub fn callers(&self, function: FuncId) -> &[CallSite] {
+        &self.callers[function.index()]
+    }
+
+    /// The functions a call may run: a method and its overrides, or the `__init__` of a class.
+    pub fn expand(&self, callee: Callee) -> Vec<(FuncId, Receiver)> {
+        match callee {
+            Callee::Opaque | Callee::Lib(_) => Vec::new(),
+            Callee::Class(class) => match self.member(Kind::Instance(class), sym!("__init__")) {
+                Kind::Method(init) => vec![(init, Receiver::Fresh)],
+                _ => Vec::new(),
+            },
+            Callee::Function(function, receiver) => {
+                let mut targets = vec![(function, receiver)];
+                if receiver != Receiver::Fresh {
+                    targets.extend(self.overrides(function).into_iter().map(|target| (target, receiver)));
+                }
+                targets
+            }
+        }
+    }
+
+    /// The methods of subclasses that replace `method`.
+    fn overrides(&self, method: FuncId) -> Vec<FuncId> {
+        const MAX_OVERRIDES: usize = 16;
+        let Some(class) = self.class_of(method) else { return Vec::new() };
+        let name = self.function(method).name;
+        let mut found = Vec::new();
+        let mut pending = self.classes[class.index()].subclasses.clone();
+        let mut seen = 0;
+        while let Some(subclass) = pending.pop() {
+            seen += 1;
+            if found.len() >= MAX_OVERRIDES || seen > 256 {
+                break;
+            }
+            if let Some(&replacement) = self.classes[subclass.index()].methods.get(&name) {
+                found.push(replacement);
+            }
+            pending.extend(&self.classes[subclass.index()].subclasses);
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// The getter a load runs, if the attribute is a property of the program.
+    pub(super) fn property(&self, module: ModuleId, term: TermId) -> Option<FuncId> {
+        let Term::Attr(base, name) = self.modules[module.index()].facts.terms.get(term) else { return None };
+        let Kind::Instance(class) = self.kind(module, base) else { return None };
+        let mro = self.classes[class.index()].mro.iter();
+        let method = mro.filter_map(|ancestor| self.classes[ancestor.index()].methods.get(&name)).next()?;
+        self.function(*method).flags.is_property.then_some(*method)
+    }
+
+    /// How the object a term denotes relates to the function that uses it.
+    pub fn receiver(&self, module: ModuleId, function: FuncIx, term: TermId) -> Receiver {
+        self.receiver_within(module, function, term, 0)
+    }
+
+    fn receiver_within(&self, module: ModuleId, function: FuncIx, term: TermId, depth: usize) -> Receiver {
+        const MAX_DEPTH: usize = 8;
+        let facts = &self.modules[module.index()].facts;
+        if depth > MAX_DEPTH {
+            return Receiver::Unknown;
+        }
+        let inner = |term| self.receiver_within(module, function, term, depth + 1);
+        match facts.terms.get(term) {
+            Term::Name(_) => {
+                let Some(var) = facts.var_of(term) else { return Receiver::Global };
+                match facts.var_scope(var) {
+                    ScopeKind::Module | ScopeKind::Class(_) => Receiver::Global,
+                    ScopeKind::Function(_) | ScopeKind::Comprehension => {
+                        let values = &facts.vars[var.index()].values;
+                        let known = values.iter().filter(|value| !value.is_opaque()).take(4);
+                        let receivers = known.map(|&value| inner(value));
+                        receivers.reduce(|a, b| if a == b { a } else { Receiver::Unknown }).unwrap_or(Receiver::Unknown)
+                    }
+                }
+            }
+            Term::Param(of, 0) => {
+                let owner = &facts.functions[of.index()];
+                let is_self = owner.class.is_some() && !owner.flags.is_static;
+                match (is_self, owner.flags.is_classmethod) {
+                    (true, false) => Receiver::Own,
+                    (true, true) => Receiver::Global,
+                    _ => Receiver::Unknown,
+                }
+            }
+            Term::Attr(base, _) | Term::Item(base, _) | Term::Element(base) | Term::Unpacked(base, _) => {
+                match inner(base) {
+                    Receiver::Own | Receiver::OfOwn => Receiver::OfOwn,
+                    other => other,
+                }
+            }
+            Term::Entered(base) | Term::Awaited(base) => inner(base),
+            Term::Call(call) => match self.kind(module, facts.calls[call.index()].callee) {
+                Kind::Class(_) => Receiver::Fresh,
+                Kind::Lib(name) if name == crate::qual!("builtins.super") => Receiver::Own,
+                Kind::Lib(_) => match facts.terms.get(facts.calls[call.index()].callee) {
+                    // `self.things.get(key)`, `self.things.values()`: parts of what they are called on.
+                    Term::Attr(base, _) => match inner(base) {
+                        Receiver::Own | Receiver::OfOwn => Receiver::OfOwn,
+                        Receiver::Global if self.kind(module, base).is_known()
+                            && !matches!(self.kind(module, base), Kind::Lib(_)) => Receiver::Global,
+                        _ => Receiver::Fresh,
+                    },
+                    _ => Receiver::Fresh,
+                },
+                _ => Receiver::Unknown,
+            },
+            Term::Class(_) | Term::Import(_) | Term::Function(_) => Receiver::Global,
+            Term::Display(..) | Term::Comp(..) | Term::Const(_) | Term::Operation(..) => Receiver::Fresh,
+            Term::Or(a, b) | Term::And(a, b) | Term::Either(a, b) => {
+                let (a, b) = (inner(a), inner(b));
+                if a == b { a } else { a.max(b) }
+            }
+            _ => Receiver::Unknown,
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The linked program, and what a rule may ask of it.
+//!
+//! *Invariant:* once linked it never changes; every answer is a pure function of the question.
+
+use std::sync::Arc;
+
+use super::access::Accesses;
+use super::calls::Callee;
+use super::classes::{ClassInfo, Elements};
+use super::imports::ModuleIndex;
+use super::kind::{ClassId, FuncId, Kind, ModuleId};
+use super::locks::Locks;
+use super::reach::Reach;
+use super::roots::Root;
+use super::sharing::Promises;
+use crate::facts::{ClassIx, FuncIx, Function, ModuleFacts, Qual, Sym};
+use crate::settings::Settings;
+use crate::source::{FileId, Span};
+use ruff_text_size::TextRange;
+
+/// One module of the program.
+#[derive(Debug)]
+pub struct Module {
+    /// The display path.
+    pub path: Arc<str>,
+    /// What the module says.
+    pub facts: ModuleFacts,
+    /// The settings that hold for it.
+    pub settings: Arc<Settings>,
+    pub(super) first_function: u32,
+    pub(super) first_class: u32,
+}
+
+/// What an import statement binds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ImportTarget {
+    /// A module of the program.
+    Module(ModuleId),
+    /// A name in a module of the program.
+    Member(ModuleId, Sym),
+    /// Something outside.
+    Lib(Qual),
+}
+
+/// Everything known of the files under analysis, together.
+#[derive(Debug, Default)]
+pub struct Program {
+    pub(super) modules: Vec<Module>,
+    pub(super) index: ModuleIndex,
+    pub(super) function_modules: Vec<ModuleId>,
+    pub(super) class_modules: Vec<ModuleId>,
+    pub(super) imports: Vec<Vec<ImportTarget>>,
+    pub(super) star_imports: Vec<Vec<ModuleId>>,
+    pub(super) classes: Vec<ClassInfo>,
+    pub(super) inherited_lib_bases: Vec<Vec<Qual>>,
+    pub(super) elements: Vec<Elements>,
+    pub(super) globals: Vec<rustc_hash::FxHashMap<Sym, crate::facts::VarIx>>,
+    pub(super) var_kinds: Vec<Vec<Kind>>,
+    pub(super) returns: Vec<Kind>,
+    pub(super) callees: Vec<Vec<Callee>>,
+    pub(super) callers: Vec<Vec<super::calls::CallSite>>,
+    pub(super) roots: Vec<Root>,
+    pub(super) reach: Reach,
+    pub(super) locks: Locks,
+    pub(super) accesses: Accesses,
+    pub(super) promises: Promises,
+}
+
+impl Program {
+    /// Links modules, given in path order.
+    pub(crate) fn link(modules: Vec<(Arc<str>, Arc<Settings>, ModuleFacts)>) -> Self {
+        let mut program = Self::default();
+        for (path, settings, facts) in modules {
+            let id = ModuleId::at(program.modules.len());
+            let first_function = program.function_modules.len() as u32;
+            let first_class = program.class_modules.len() as u32;
+            program.function_modules.extend(facts.functions.iter().map(|_| id));
+            program.class_modules.extend(facts.classes.iter().map(|_| id));
+            program.modules.push(Module { path, facts, settings, first_function, first_class });
+        }
+        super::kinds::infer(&mut program);
+        super::calls::resolve(&mut program);
+        super::roots::find(&mut program);
+        super::reach::propagate(&mut program);
+        super::locks::compute(&mut program);
+        super::access::collect(&mut program);
+        super::sharing::promise(&mut program);
+        program
+    }
+
+    /// Every module, in path order.
+    pub fn modules(&self) -> impl Iterator<Item = (ModuleId, &Module)> {
+        self.modules.iter().enumerate().map(|(index, module)| (ModuleId::at(index), module))
+    }
+
+    /// One module.
+    pub fn module(&self, id: ModuleId) -> &Module {
+        &self.modules[id.index()]
+    }
+
+    /// How many functions the program has, module bodies included.
+    pub fn function_count(&self) -> usize {
+        self.function_modules.len()
+    }
+
+    /// The number of a module's function in the program.
+    pub fn func_id(&self, module: ModuleId, function: FuncIx) -> FuncId {
+        FuncId(self.modules[module.index()].first_function + function.0)
+    }
+
+    /// The number of a module's class in the program.
+    pub fn class_id(&self, module: ModuleId, class: ClassIx) -> ClassId {
+        ClassId(self.modules[module.index()].first_class + class.0)
+    }
+
+    /// The module a function is in, and its number there.
+    pub fn func_local(&self, function: FuncId) -> (ModuleId, FuncIx) {
+        let module = self.function_modules[function.index()];
+        (module, FuncIx(function.0 - self.modules[module.index()].first_function))
+    }
+
+    /// The module a class is in, and its number there.
+    pub fn class_local(&self, class: ClassId) -> (ModuleId, ClassIx) {
+        let module = self.class_modules[class.index()];
+        (module, ClassIx(class.0 - self.modules[module.index()].first_class))
+    }
+
+    /// A function.
+    pub fn function(&self, function: FuncId) -> &Function {
+        let (module, local) = self.func_local(function);
+        &self.modules[module.index()].facts.functions[local.index()]
+    }
+
+    /// A class.
+    pub fn class(&self, class: ClassId) -> &ClassInfo {
+        &self.classes[class.index()]
+    }
+
+    /// The class a function is a method of, directly or as a function nested in one.
+    pub fn class_of(&self, function: FuncId) -> Option<ClassId> {
+        let (module, local) = self.func_local(function);
+        let facts = &self.modules[module.index()].facts;
+        let class = facts.functions[local.index()].class?;
+        Some(self.class_id(module, class))
+    }
+
+    /// The name of a class.
+    pub fn class_name(&self, class: ClassId) -> &str {
+        let (module, local) = self.class_local(class);
+        let facts = &self.module(module).facts;
+        facts.name(facts.classes[local.index()].name)
+    }
+
+    /// `Class.method`, `function`, `outer.inner`: how a reader would name it.
+    pub fn function_name(&self, function: FuncId) -> String {
+        let (module, local) = self.func_local(function);
+        let facts = &self.module(module).facts;
+        let function = &facts.functions[local.index()];
+        let name = facts.name(function.name);
+        match (function.class, function.parent) {
+            (Some(class), _) => format!("{}.{name}", facts.name(facts.classes[class.index()].name)),
+            (None, Some(parent)) if parent.0 != 0 => {
+                format!("{}.{name}", self.function_name(self.func_id(module, parent)))
+            }
+            _ => name.to_owned(),
+        }
+    }
+
+    /// A stretch of a module.
+    pub fn span(&self, module: ModuleId, range: TextRange) -> Span {
+        Span::new(FileId(module.0), range)
+    }
+
+    /// The header of a function.
+    pub fn function_span(&self, function: FuncId) -> Span {
+        let (module, local) = self.func_local(function);
+        self.span(module, self.module(module).facts.functions[local.index()].name_range)
+    }
+}

@@ -1,0 +1,142 @@
+//! Which functions run on which threads.
+//!
+//! A visit says: this root reaches this function, and the function's `self` is (or is not) an object that others
+//! know too. An object made on the way is fresh, and so is everything its methods touch through `self`.
+//!
+//! *Invariant:* a function keeps at most [`MAX_VISITS`] visits, the ones of the first roots in order: enough to tell
+//! "one thread" from "several", and a bound on the work.
+
+use smallvec::SmallVec;
+
+use super::calls::{CallSite, Receiver};
+use super::kind::{FuncId, ModuleId};
+use super::program::Program;
+use super::roots::RootId;
+use crate::facts::FuncIx;
+
+/// How many roots are remembered per function.
+const MAX_VISITS: usize = 6;
+
+/// One root reaches one function.
+#[derive(Clone, Copy, Debug)]
+pub struct Visit {
+    /// The root.
+    pub root: RootId,
+    /// Whether the function's `self` is known to other threads.
+    pub shares_self: bool,
+    /// The call it came through; `None` for the root's own function.
+    pub through: Option<CallSite>,
+}
+
+/// Which functions run on which threads.
+#[derive(Debug, Default)]
+pub struct Reach {
+    visits: Vec<SmallVec<[Visit; 1]>>,
+    main: Vec<bool>,
+}
+
+/// Spreads every root over the call graph.
+pub(super) fn propagate(program: &mut Program) {
+    let count = program.function_modules.len();
+    let mut callees: Vec<Vec<(FuncId, CallSite)>> = vec![Vec::new(); count];
+    for (index, sites) in program.callers.iter().enumerate() {
+        for site in sites {
+            callees[site.caller.index()].push((FuncId::at(index), *site));
+        }
+    }
+    let mut reach = Reach { visits: vec![SmallVec::new(); count], main: vec![false; count] };
+    let mut is_root = vec![false; count];
+    for (id, root) in program.roots() {
+        is_root[root.function.index()] |= root.runs_on.is_thread();
+        spread(&mut reach, &callees, root.function, id, root.shares_self);
+    }
+    main_thread(program, &mut reach, &callees, &is_root);
+    program.reach = reach;
+}
+
+fn spread(reach: &mut Reach, callees: &[Vec<(FuncId, CallSite)>], start: FuncId, root: RootId, shares_self: bool) {
+    let mut pending = vec![(start, Visit { root, shares_self, through: None })];
+    let mut next = Vec::new();
+    while !pending.is_empty() {
+        for (function, visit) in pending.drain(..) {
+            let known = &mut reach.visits[function.index()];
+            let full = known.len() >= MAX_VISITS;
+            let seen = known.iter().any(|seen| seen.root == root && (seen.shares_self || !visit.shares_self));
+            if full || seen {
+                continue;
+            }
+            known.push(visit);
+            for (callee, site) in &callees[function.index()] {
+                let shares_self = match site.receiver {
+                    Receiver::Own | Receiver::OfOwn => visit.shares_self,
+                    Receiver::Global => true,
+                    Receiver::Fresh | Receiver::Unknown => false,
+                };
+                next.push((*callee, Visit { root, shares_self, through: Some(*site) }));
+            }
+        }
+        std::mem::swap(&mut pending, &mut next);
+    }
+}
+
+/// The main thread runs module bodies, whatever is public, and what nobody in the program calls.
+fn main_thread(program: &Program, reach: &mut Reach, callees: &[Vec<(FuncId, CallSite)>], is_root: &[bool]) {
+    let mut pending = Vec::new();
+    for index in 0..program.function_modules.len() {
+        let id = FuncId::at(index);
+        if !is_root[index] && is_entry(program, id) {
+            pending.push(id);
+        }
+    }
+    while let Some(function) = pending.pop() {
+        if std::mem::replace(&mut reach.main[function.index()], true) {
+            continue;
+        }
+        pending.extend(callees[function.index()].iter().map(|(callee, _)| *callee));
+    }
+}
+
+fn is_entry(program: &Program, function: FuncId) -> bool {
+    let (module, local) = program.func_local(function);
+    if local == FuncIx(0) {
+        return true;
+    }
+    let facts = &program.modules[module.index()].facts;
+    let declaration = &facts.functions[local.index()];
+    let name = facts.name(declaration.name);
+    let top_level = declaration.parent == Some(FuncIx(0));
+    let is_dunder = name.starts_with("__") && name.ends_with("__") && name != "__del__";
+    top_level && !declaration.flags.is_lambda && (!name.starts_with('_') || is_dunder)
+}
+
+impl Program {
+    /// The roots that reach a function.
+    pub fn visits(&self, function: FuncId) -> &[Visit] {
+        &self.reach.visits[function.index()]
+    }
+
+    /// Whether the main thread, or a user's, may run a function.
+    pub fn on_main(&self, function: FuncId) -> bool {
+        self.reach.main[function.index()]
+    }
+
+    /// The roots that reach a function and run on a thread other than the main one.
+    pub fn thread_visits(&self, function: FuncId) -> impl Iterator<Item = &Visit> {
+        self.visits(function).iter().filter(|visit| self.root(visit.root).runs_on.is_thread())
+    }
+
+    /// The calls from a root's own function down to `function`, outermost first.
+    pub fn path_from_root(&self, function: FuncId, root: RootId) -> Vec<(ModuleId, CallSite)> {
+        const MAX_PATH: usize = 12;
+        let mut path = Vec::new();
+        let mut at = function;
+        while path.len() < MAX_PATH {
+            let Some(visit) = self.visits(at).iter().find(|visit| visit.root == root) else { break };
+            let Some(site) = visit.through else { break };
+            path.push((self.func_local(site.caller).0, site));
+            at = site.caller;
+        }
+        path.reverse();
+        path
+    }
+}

@@ -1,0 +1,400 @@
+//! Concurrency roots: functions that may start on another thread, or between any two bytecodes of this one.
+//!
+//! *Invariant:* a root has a place in the code that starts it; nothing is a root because of its name alone.
+
+use super::calls::{Callee, Receiver};
+use super::kind::{ClassId, FuncId, Kind, ModuleId};
+use super::program::Program;
+use crate::facts::{
+    Arm, CallIx, Const, CtxIx, CtxKind, EventIx, EventKind, FuncIx, Qual, Term, TermId, Usage,
+};
+use crate::model::{RunsOn, objects, spawn_of, spawns};
+use crate::source::Span;
+use crate::{qual, sym};
+
+/// A root, by position in [`Program::roots`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RootId(pub(crate) u32);
+
+/// A function that may start on another thread.
+#[derive(Clone, Debug)]
+pub struct Root {
+    /// What runs.
+    pub function: FuncId,
+    /// Where it runs.
+    pub runs_on: RunsOn,
+    /// Whether two runs may overlap.
+    pub self_parallel: bool,
+    /// Whether its `self` is known to others too.
+    pub shares_self: bool,
+    /// Where it is started.
+    pub span: Span,
+    /// The call that starts it, if it is one.
+    pub started: Option<Started>,
+}
+
+/// The call that makes a thread.
+#[derive(Clone, Copy, Debug)]
+pub struct Started {
+    /// The function that makes it.
+    pub by: FuncId,
+    /// The event of the call, in the module of `by`.
+    pub event: EventIx,
+    /// The call.
+    pub call: CallIx,
+    /// The conditions of the call.
+    pub ctx: CtxIx,
+}
+
+/// Finds every root of the program.
+pub(super) fn find(program: &mut Program) {
+    let mut roots = Vec::new();
+    for index in 0..program.modules.len() {
+        let module = ModuleId::at(index);
+        from_calls(program, module, &mut roots);
+        from_definitions(program, module, &mut roots);
+    }
+    roots.sort_by_key(|root: &Root| (root.span.order(), root.function));
+    roots.dedup_by_key(|root| (root.span.order(), root.function));
+    program.roots = roots;
+}
+
+fn from_calls(program: &Program, module: ModuleId, roots: &mut Vec<Root>) {
+    let facts = &program.modules[module.index()].facts;
+    for index in 0..facts.functions.len() {
+        let by = FuncIx::at(index);
+        let first = facts.functions[index].events.start;
+        for (position, event) in facts.events_of(by).iter().enumerate() {
+            let EventKind::Call(call) = event.kind else { continue };
+            let started = Started {
+                by: program.func_id(module, by),
+                event: EventIx(first + position as u32),
+                call,
+                ctx: event.ctx,
+            };
+            spawned_by(program, module, started, roots);
+        }
+    }
+}
+
+fn spawned_by(program: &Program, module: ModuleId, started: Started, roots: &mut Vec<Root>) {
+    let facts = &program.modules[module.index()].facts;
+    let call = started.call;
+    let span = program.span(module, facts.calls[call.index()].range);
+    let repeated = program.in_loop(module, started.ctx);
+    match program.callee(module, call) {
+        Callee::Lib(name) => {
+            if let Some(spawn) = spawn_of(name) {
+                let Some(arg) = facts.arg(call, spawn.position, crate::facts::Sym::new(spawn.keyword)) else { return };
+                if spawn.runs_on == RunsOn::Pool && program.runs_in_process(module, call) {
+                    return;
+                }
+                let parallel = match spawn.runs_on {
+                    RunsOn::Pool => !program.single_worker(module, call),
+                    runs_on => runs_on.is_self_parallel() || (repeated && runs_on.is_thread()),
+                };
+                for function in program.callbacks(module, arg.value) {
+                    roots.push(Root {
+                        function,
+                        runs_on: spawn.runs_on,
+                        self_parallel: parallel,
+                        shares_self: true,
+                        span,
+                        started: Some(started),
+                    });
+                }
+            } else if spawns::is_threading_server(name) {
+                handlers(program, module, call, span, roots);
+            }
+        }
+        Callee::Class(class) => {
+            if program.lib_bases(class).iter().any(|&base| spawns::is_threading_server(base)) {
+                handlers(program, module, call, span, roots);
+            }
+            if let Some(run) = program.thread_run(class) {
+                let runs_on = RunsOn::Thread;
+                roots.push(Root { function: run, runs_on, self_parallel: repeated, shares_self: true, span, started: Some(started) });
+            } else if program.is_thread_class(class) {
+                // `class Worker(Thread)` that is given a target like a plain thread.
+                let Some(arg) = facts.keyword(call, sym!("target")) else { return };
+                for function in program.callbacks(module, arg.value) {
+                    roots.push(Root { function, runs_on: RunsOn::Thread, self_parallel: repeated, shares_self: true, span, started: Some(started) });
+                }
+            }
+        }
+        Callee::Function(init, _) if facts.keyword(call, sym!("target")).is_some() => {
+            // `super().__init__(target=self._loop)` in a thread class.
+            let is_init = program.function(init).name == sym!("__init__");
+            let class = program.class_of(init);
+            if is_init && class.is_some_and(|class| program.is_thread_class(class)) {
+                super_target(program, module, started, span, roots);
+            }
+        }
+        _ => {}
+    }
+    if program.library_callee(module, call) == Some(qual!("threading.Thread.__init__")) {
+        super_target(program, module, started, span, roots);
+    }
+}
+
+fn super_target(program: &Program, module: ModuleId, started: Started, span: Span, roots: &mut Vec<Root>) {
+    let facts = &program.modules[module.index()].facts;
+    let Some(arg) = facts.keyword(started.call, sym!("target")) else { return };
+    for function in program.callbacks(module, arg.value) {
+        roots.push(Root {
+            function,
+            runs_on: RunsOn::Thread,
+            self_parallel: false,
+            shares_self: true,
+            span,
+            started: Some(started),
+        });
+    }
+}
+
+/// The methods of the handler class given to a threaded server: each request has an object of its own.
+fn handlers(program: &Program, module: ModuleId, call: CallIx, span: Span, roots: &mut Vec<Root>) {
+    let facts = &program.modules[module.index()].facts;
+    let Some(arg) = facts.arg(call, 1, sym!("RequestHandlerClass")) else { return };
+    let Kind::Class(class) = program.kind(module, arg.value) else { return };
+    for &ancestor in &program.class(class).mro {
+        let (owner, local) = program.class_local(ancestor);
+        let owner_facts = &program.modules[owner.index()].facts;
+        for &method in &owner_facts.classes[local.index()].methods {
+            let name = owner_facts.name(owner_facts.functions[method.index()].name);
+            if name.starts_with("do_") || matches!(name, "handle" | "setup" | "finish") {
+                roots.push(Root {
+                    function: program.func_id(owner, method),
+                    runs_on: RunsOn::Server,
+                    self_parallel: true,
+                    shares_self: false,
+                    span,
+                    started: None,
+                });
+            }
+        }
+    }
+}
+
+/// Roots that are declared rather than started: thread classes nobody here makes, finalizers, request handlers.
+fn from_definitions(program: &Program, module: ModuleId, roots: &mut Vec<Root>) {
+    let facts = &program.modules[module.index()].facts;
+    for (index, function) in facts.functions.iter().enumerate() {
+        let id = program.func_id(module, FuncIx::at(index));
+        let span = program.span(module, function.name_range);
+        let mut add = |runs_on: RunsOn, shares_self: bool| {
+            let self_parallel = runs_on.is_self_parallel();
+            roots.push(Root { function: id, runs_on, self_parallel, shares_self, span, started: None });
+        };
+        if let Some(class) = function.class {
+            let class = program.class_id(module, class);
+            if function.name == sym!("run") && program.is_thread_class(class) {
+                add(RunsOn::Thread, true);
+            }
+            if function.name == sym!("__del__") {
+                add(RunsOn::Finalizer, true);
+            }
+        }
+        for &decorator in &function.decorators {
+            let callee = match facts.terms.get(decorator) {
+                Term::Call(call) => facts.calls[call.index()].callee,
+                _ => decorator,
+            };
+            if let Kind::Lib(name) = program.kind(module, callee)
+                && let Some(runs_on) = spawns::handler_decorator(name)
+            {
+                add(runs_on, false);
+            }
+        }
+    }
+}
+
+impl Program {
+    /// Every root, by where it is started.
+    pub fn roots(&self) -> impl Iterator<Item = (RootId, &Root)> {
+        self.roots.iter().enumerate().map(|(index, root)| (RootId(index as u32), root))
+    }
+
+    /// One root.
+    pub fn root(&self, id: RootId) -> &Root {
+        &self.roots[id.0 as usize]
+    }
+
+    /// How a reader would name the thread of a root.
+    pub fn root_name(&self, id: RootId) -> String {
+        let root = self.root(id);
+        let function = self.function_name(root.function);
+        match root.runs_on {
+            RunsOn::Thread => format!("thread running `{function}`"),
+            RunsOn::Pool => format!("worker thread running `{function}`"),
+            RunsOn::Server => format!("request thread running `{function}`"),
+            RunsOn::Timer => format!("timer thread running `{function}`"),
+            RunsOn::Finalizer => format!("finalizer `{function}`"),
+            RunsOn::Signal => format!("signal handler `{function}`"),
+            RunsOn::Loop => format!("event loop running `{function}`"),
+        }
+    }
+
+    /// The library bases of a class, inherited ones included.
+    pub fn lib_bases(&self, class: ClassId) -> &[Qual] {
+        self.inherited_lib_bases.get(class.index()).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a class derives from `threading.Thread`.
+    pub fn is_thread_class(&self, class: ClassId) -> bool {
+        self.lib_bases(class).iter().any(|&base| objects::role_of(base) == Some(objects::Role::Thread))
+    }
+
+    /// The `run` method of a thread class of the program.
+    pub(super) fn thread_run(&self, class: ClassId) -> Option<FuncId> {
+        if !self.is_thread_class(class) {
+            return None;
+        }
+        match self.member(Kind::Instance(class), sym!("run")) {
+            Kind::Method(run) => Some(run),
+            _ => None,
+        }
+    }
+
+    /// Whether code runs more than once: inside a loop or comprehension.
+    pub fn in_loop(&self, module: ModuleId, ctx: CtxIx) -> bool {
+        let facts = &self.modules[module.index()].facts;
+        facts.ctx_chain(ctx).any(|(_, ctx)| match ctx.kind {
+            CtxKind::For(_) => true,
+            CtxKind::Branch(test, Arm::Then) => {
+                matches!(facts.ctxs[ctx.parent.index()].kind, CtxKind::While)
+                    && facts.ctxs[ctx.parent.index()].range == ctx.range
+                    && !test.is_opaque()
+            }
+            _ => false,
+        })
+    }
+
+    /// The functions a callback expression may mean.
+    pub fn callbacks(&self, module: ModuleId, term: TermId) -> Vec<FuncId> {
+        let mut found = Vec::new();
+        self.callbacks_within(module, term, 0, &mut found);
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    fn callbacks_within(&self, module: ModuleId, term: TermId, depth: usize, found: &mut Vec<FuncId>) {
+        const MAX_DEPTH: usize = 3;
+        let facts = &self.modules[module.index()].facts;
+        match self.kind(module, term) {
+            Kind::Function(function) | Kind::Method(function) => {
+                found.extend(self.expand(Callee::Function(function, Receiver::Own)).into_iter().map(|(target, _)| target));
+                return;
+            }
+            Kind::Instance(class) => {
+                if let Kind::Method(call) = self.member(Kind::Instance(class), sym!("__call__")) {
+                    found.push(call);
+                }
+                return;
+            }
+            _ => {}
+        }
+        if depth >= MAX_DEPTH {
+            return;
+        }
+        match facts.terms.get(term) {
+            Term::Either(a, b) | Term::Or(a, b) => {
+                self.callbacks_within(module, a, depth + 1, found);
+                self.callbacks_within(module, b, depth + 1, found);
+            }
+            Term::Name(_) => {
+                let Some(var) = facts.var_of(term) else { return };
+                for &value in facts.vars[var.index()].values.iter().take(8) {
+                    match facts.terms.get(value) {
+                        Term::Param(function, position) => self.passed_to(module, function, position, depth, found),
+                        _ => self.callbacks_within(module, value, depth + 1, found),
+                    }
+                }
+            }
+            Term::Element(iterable) => {
+                if let Term::Display(_, list) = facts.terms.get(iterable) {
+                    for &element in facts.terms.list(list) {
+                        self.callbacks_within(module, element, depth + 1, found);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The functions that callers pass as the n-th parameter of a function.
+    fn passed_to(&self, module: ModuleId, function: FuncIx, position: u16, depth: usize, found: &mut Vec<FuncId>) {
+        let declaration = &self.modules[module.index()].facts.functions[function.index()];
+        let Some(param) = declaration.params.get(usize::from(position)) else { return };
+        let skip = usize::from(declaration.class.is_some() && !declaration.flags.is_static);
+        for site in self.callers(self.func_id(module, function)).iter().take(32) {
+            let (caller_module, _) = self.func_local(site.caller);
+            let caller = &self.modules[caller_module.index()].facts;
+            let EventKind::Call(call) = caller.events[site.event.index()].kind else { continue };
+            if let Some(position) = usize::from(position).checked_sub(skip)
+                && let Some(arg) = caller.arg(call, position, param.name)
+            {
+                self.callbacks_within(caller_module, arg.value, depth + 1, found);
+            }
+        }
+    }
+
+    /// Whether the executor a call is made on has one worker.
+    fn single_worker(&self, module: ModuleId, call: CallIx) -> bool {
+        let facts = &self.modules[module.index()].facts;
+        let Term::Attr(executor, _) = facts.terms.get(facts.calls[call.index()].callee) else { return false };
+        let one = |(module, term): (ModuleId, TermId)| {
+            let facts = &self.modules[module.index()].facts;
+            let Term::Call(made) = facts.terms.get(term) else { return false };
+            let workers = facts.arg(made, 0, sym!("max_workers")).or_else(|| facts.keyword(made, sym!("processes")));
+            workers.is_some_and(|arg| facts.terms.get(arg.value) == Term::Const(Const::Int(1)))
+        };
+        let values = self.values_of(module, executor);
+        !values.is_empty() && values.into_iter().all(one)
+    }
+
+    /// Whether a callback is handed to another process: nothing is shared there.
+    fn runs_in_process(&self, module: ModuleId, call: CallIx) -> bool {
+        let facts = &self.modules[module.index()].facts;
+        if self.library_callee(module, call) == Some(qual!("asyncio.AbstractEventLoop.run_in_executor")) {
+            let executor = facts.positional(call, 0).map(|arg| self.kind(module, arg.value));
+            return executor == Some(Kind::Object(qual!("concurrent.futures.ProcessPoolExecutor")));
+        }
+        false
+    }
+
+    /// What is assigned to a variable or attribute, as terms of the modules that assign it.
+    pub fn values_of(&self, module: ModuleId, term: TermId) -> Vec<(ModuleId, TermId)> {
+        let facts = &self.modules[module.index()].facts;
+        match facts.terms.get(term) {
+            Term::Name(_) => {
+                let Some(var) = facts.var_of(term) else { return Vec::new() };
+                let values = facts.vars[var.index()].values.iter();
+                values.flat_map(|&value| match facts.terms.get(value) {
+                    Term::Entered(inner) => vec![(module, inner)],
+                    _ => vec![(module, value)],
+                }).collect()
+            }
+            Term::Attr(base, name) => match self.kind(module, base) {
+                Kind::Instance(class) | Kind::Class(class) => {
+                    let mut values = Vec::new();
+                    for &ancestor in &self.class(class).mro {
+                        let Some(attr) = self.class(ancestor).attrs.get(&name) else { continue };
+                        let (owner, _) = self.class_local(ancestor);
+                        values.extend(attr.stores.iter().map(|&(_, value)| (owner, value)));
+                    }
+                    values
+                }
+                _ => Vec::new(),
+            },
+            Term::Call(_) => vec![(module, term)],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether the result of a call is thrown away.
+    pub fn is_discarded(&self, module: ModuleId, call: CallIx) -> bool {
+        self.modules[module.index()].facts.calls[call.index()].usage == Usage::Discarded
+    }
+}

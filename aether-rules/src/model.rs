@@ -1,0 +1,23 @@
+//! What library names mean: which objects they make, what those objects are for, who runs a callback where.
+//!
+//! Data, not code: three tables ([`objects`], [`spawns`], [`methods`]) keyed by dotted names, from the documentation
+//! of the libraries. A name without an entry is opaque; opaque never means safe.
+//!
+//! *Invariant:* nothing here depends on the program under analysis.
+
+pub mod methods;
+pub mod objects;
+pub mod spawns;
+
+pub use methods::{Effect, effect_of};
+pub use objects::{ContainerKind, ExecutorKind, LockKind, Role, canonical, result_of, role_of};
+pub use spawns::{RunsOn, Spawn, spawn_of};
+
+use rustc_hash::FxHashMap;
+
+use crate::facts::Qual;
+
+/// A table keyed by dotted names, built once.
+fn index<T: Copy>(rows: &[(&str, T)]) -> FxHashMap<Qual, T> {
+    rows.iter().map(|&(name, value)| (Qual::of(name), value)).collect()
+}
