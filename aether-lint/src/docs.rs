@@ -20,7 +20,7 @@ pub(crate) fn rule_page(rule: &Rule) -> String {
         let _ = write!(level, "; {other} when the target is free-threaded only");
     }
     let rows = [
-        ("Family", format!("{} (`{}`)", rule.family, rule.family.prefix())),
+        ("Family", rule.family.to_string()),
         ("Level", level),
         ("Builds", rule.builds.to_string()),
         ("Python", rule.versions.to_owned()),

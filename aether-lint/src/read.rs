@@ -16,7 +16,7 @@ mod notebook;
 pub(crate) use encoding::EncodingError;
 
 /// The largest file that is read, in bytes. The tree of a text is some thirty times its size.
-pub(crate) const SIZE_LIMIT: u64 = 64 << 20;
+pub(crate) const SIZE_LIMIT: u64 = 64_000_000;
 
 /// Why one file was left out. The run goes on without it and says so: a skipped file that goes unreported reads as a
 /// clean one. Where is said by the diagnostic it becomes.
@@ -28,6 +28,9 @@ pub(crate) enum ReadError {
     /// It was there a moment ago.
     #[error("vanished before it was read")]
     Vanished,
+    /// A link to nothing.
+    #[error("is a link to a file that does not exist")]
+    Dangling,
     /// A directory, a device.
     #[error("is {0}, not a file")]
     NotAFile(&'static str),
@@ -48,7 +51,7 @@ impl ReadError {
             Self::TooLarge { .. } => Some("leave it out: `extend-exclude = [\"…\"]` in aether.toml".to_owned()),
             Self::Encoding(error) => error.help().map(str::to_owned),
             Self::Notebook(_) => Some("open it with Jupyter to see what is wrong, or exclude it".to_owned()),
-            Self::Io(_) | Self::Vanished | Self::NotAFile(_) => None,
+            Self::Io(_) | Self::Vanished | Self::Dangling | Self::NotAFile(_) => None,
         }
     }
 }
@@ -96,7 +99,10 @@ pub(crate) fn read_stream(stream: impl io::Read, kind: Kind) -> Result<SourceTex
 
 fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
     // Opening a FIFO would wait for a writer, so the type is asked before.
-    let metadata = fs::metadata(path).map_err(io_error)?;
+    let metadata = fs::metadata(path).map_err(|error| match io_error(error) {
+        ReadError::Vanished if path.is_symlink() => ReadError::Dangling,
+        other => other,
+    })?;
     if !metadata.is_file() {
         return Err(ReadError::NotAFile(kind_of(metadata.file_type())));
     }

@@ -47,7 +47,7 @@ pub(crate) enum OutputFormat {
     Github,
     /// GitLab code quality report
     Gitlab,
-    /// `JUnit` XML
+    /// Test report in XML, as most CI servers read it
     Junit,
 }
 

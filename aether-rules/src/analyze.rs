@@ -136,12 +136,13 @@ fn check(
         }
     }
     let mut diagnostics = judge(found, settings);
-    let before = diagnostics.len();
+    let mut suppressed = 0;
     if let Some(suppressions) = &mut suppressions {
+        let before = diagnostics.len();
         diagnostics.retain(|diagnostic| !suppressions.silences(diagnostic));
+        suppressed = before - diagnostics.len();
         diagnostics.extend(judge(suppressions.findings(), settings));
     }
-    let suppressed = before.saturating_sub(diagnostics.iter().filter(|one| one.rule.check.is_some()).count());
     diagnostics.retain(|diagnostic| diagnostic.confidence >= settings.min_confidence);
     diagnostics.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
     diagnostics.dedup_by(|a, b| sort_key(a) == sort_key(b));

@@ -59,7 +59,7 @@ pub(super) fn run(
 
     let format = args.output_format.or(scope.config().layer.output_format).unwrap_or_default();
     deliver(&report, &files, format, args.output_file.as_deref(), &cwd, terminal)?;
-    if format.is_for_people() {
+    if format.is_for_people() && !report.files.is_empty() {
         terminal.say(summary::summary(&report));
     }
     if args.statistics {

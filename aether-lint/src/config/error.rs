@@ -20,8 +20,8 @@ pub(crate) enum ConfigError {
     #[error("{0}")]
     Invalid(Box<Mistake>),
     /// Inheritance goes in a circle.
-    #[error("the configuration `{}` extends itself, through {} others", path.display(), through)]
-    Cycle { path: PathBuf, through: usize },
+    #[error("`extend` of the configuration `{}` leads back to it", path.display())]
+    Cycle { path: PathBuf },
     /// `--config` is neither a file nor a setting.
     #[error("`--config {0}` is neither a file that exists nor a `key = value` setting")]
     NeitherFileNorSetting(String),

@@ -82,7 +82,7 @@ impl Hierarchy {
     pub(crate) fn new(origin: &Origin, flags: Layer, cwd: &Path) -> Result<Self, ConfigError> {
         let fixed = match origin {
             Origin::Nearest => None,
-            Origin::File(path) => Some(load(path, &flags, cwd)?.ok_or_else(|| no_table(path))?),
+            Origin::File(path) => Some(load(path, &flags, cwd)?.ok_or_else(|| no_table(path, cwd))?),
             Origin::Isolated => Some(unconfigured(&flags, cwd)?),
         };
         let mode = if matches!(origin, Origin::Isolated) { Mode::Isolated } else { Mode::Projects };
@@ -160,9 +160,9 @@ fn load(path: &Path, flags: &Layer, cwd: &Path) -> Result<Option<Arc<Source>>, C
     while let Some(base) = reading.extend.take() {
         let known = |seen: &PathBuf| fs::canonicalize(seen).ok() == fs::canonicalize(&base).ok();
         if base.exists() && chain.iter().any(known) {
-            return Err(ConfigError::Cycle { path: path.to_owned(), through: chain.len() - 1 });
+            return Err(ConfigError::Cycle { path: shown(path, cwd) });
         }
-        let below = read_file(&base, cwd)?.ok_or_else(|| no_table(&base))?;
+        let below = read_file(&base, cwd)?.ok_or_else(|| no_table(&base, cwd))?;
         reading = Reading { layer: reading.layer.over(below.layer), extend: below.extend };
         chain.push(base);
     }
@@ -171,21 +171,26 @@ fn load(path: &Path, flags: &Layer, cwd: &Path) -> Result<Option<Arc<Source>>, C
     Ok(Some(Arc::new(Source { file: Some(path.to_owned()), resolved })))
 }
 
-fn no_table(path: &Path) -> ConfigError {
+/// The path as the user knows it.
+fn shown(path: &Path, cwd: &Path) -> PathBuf {
+    path.strip_prefix(cwd).unwrap_or(path).to_owned()
+}
+
+fn no_table(path: &Path, cwd: &Path) -> ConfigError {
     let missing = io::Error::new(io::ErrorKind::NotFound, "it has no table [tool.aether]");
-    ConfigError::Read { path: path.to_owned(), source: missing }
+    ConfigError::Read { path: shown(path, cwd), source: missing }
 }
 
 /// The decisions of one file; `None` for a `pyproject.toml` that does not mention us.
 fn read_file(path: &Path, cwd: &Path) -> Result<Option<Reading>, ConfigError> {
-    let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: shown(path, cwd), source })?;
     let is_pyproject = path.file_name().is_some_and(|name| name == "pyproject.toml");
     // A broken `pyproject.toml` that is none of our business (a test case of somebody's parser) must not stop the run.
     if is_pyproject && !text.contains("aether") {
         return Ok(None);
     }
     let document = Document {
-        origin: path.strip_prefix(cwd).unwrap_or(path).display().to_string(),
+        origin: shown(path, cwd).display().to_string(),
         root: path.parent().unwrap_or(cwd).to_owned(),
         text: text.into(),
     };
@@ -224,6 +229,6 @@ pub(crate) fn setting(text: &str, cwd: &Path) -> Result<Layer, ConfigError> {
     let reading = keys::read(&document, &table)?;
     match reading.extend {
         None => Ok(reading.layer),
-        Some(base) => Ok(reading.layer.over(read_file(&base, cwd)?.ok_or_else(|| no_table(&base))?.layer)),
+        Some(base) => Ok(reading.layer.over(read_file(&base, cwd)?.ok_or_else(|| no_table(&base, cwd))?.layer)),
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn read(json: &str) -> Result<SourceText, ReadError> {
         return Ok(SourceText { text: "".into(), kind: SourceKind::Notebook(Vec::new()) });
     }
     let starts = notebook.index().iter();
-    let cells = starts.zip(notebook.cell_offsets().ranges());
+    let cells = starts.zip(notebook.cell_offsets().content_ranges());
     let cells = cells.map(|(start, range)| Cell { number: start.cell_index().get(), range }).collect();
     Ok(SourceText { text: notebook.source_code().into(), kind: SourceKind::Notebook(cells) })
 }
@@ -43,7 +43,7 @@ mod tests {
             panic!("not a notebook");
         };
         let seen: Vec<_> = cells.iter().map(|cell| (cell.number, &text[cell.range])).collect();
-        assert_eq!(seen, [(1, "import os\nx = 1\n"), (3, "y = 2\n\n")]);
+        assert_eq!(seen, [(1, "import os\nx = 1"), (3, "y = 2\n")]);
     }
 
     #[test]

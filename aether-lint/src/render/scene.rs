@@ -144,7 +144,7 @@ impl<'a> Scene<'a> {
 /// The cell of a notebook that holds `offset`; at the very end of the text, the last one.
 fn cell_at(file: &AnalyzedFile, offset: TextSize) -> Option<Cell> {
     let SourceKind::Notebook(cells) = &file.kind else { return None };
-    let holds = |cell: &&Cell| cell.range.contains(offset);
+    let holds = |cell: &&Cell| cell.range.contains_inclusive(offset);
     cells.iter().find(holds).or_else(|| cells.last().filter(|cell| cell.range.end() <= offset)).copied()
 }
 

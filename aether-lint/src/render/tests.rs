@@ -46,8 +46,8 @@ impl Stage {
         for (number, cell) in cells {
             let start = TextSize::of(text.as_str());
             text.push_str(cell);
-            text.push('\n');
             ranges.push(Cell { number: *number, range: TextRange::new(start, TextSize::of(text.as_str())) });
+            text.push('\n');
         }
         let kind = SourceKind::Notebook(ranges);
         self.report.files.push(AnalyzedFile { path: path.into(), text: text.into(), kind });

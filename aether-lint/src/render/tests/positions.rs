@@ -1,5 +1,7 @@
 //! Positions and snippets where texts are not plain ASCII lines.
 
+use std::fmt::Write as _;
+
 use super::*;
 
 /// One finding at `range` of `text`.
@@ -69,7 +71,7 @@ fn snippets() {
     ];
     let mut text = String::new();
     for (name, stage) in &cases {
-        text.push_str(&format!("--- {name}\n{}", stage.render(OutputFormat::Full)));
+        let _ = write!(text, "--- {name}\n{}", stage.render(OutputFormat::Full));
     }
     assert_snapshot!(text);
 }
