@@ -87,3 +87,28 @@ fn other_side<'a>(program: &'a Program, access: &Access) -> Option<&'a Access> {
     let others = program.accesses(access.place).iter().filter(|other| other.event != access.event || other.module != access.module);
     others.min_by_key(|other| (!other.kind.writes(), other.function == access.function, other.module, other.event))
 }
+
+/// A lock under which a place is accessed somewhere, by the name a reader would use.
+pub(crate) fn lock_of_place(program: &Program, place: crate::link::Place) -> Option<String> {
+    let locks = program.accesses(place).iter().filter_map(|access| program.held_at_access(access).iter().next());
+    locks.min().map(|lock| program.lock_name(lock))
+}
+
+/// Whether a function says that its caller holds the lock: `_flush_locked`, `_pop_unlocked`.
+///
+/// A convention, not a proof: it only ever silences findings that were inferred.
+pub(crate) fn assumes_lock(program: &Program, function: FuncId) -> bool {
+    let (module, _) = program.func_local(function);
+    let name = program.module(module).facts.name(program.function(function).name).to_ascii_lowercase();
+    ["locked", "nolock", "no_lock", "lock_held", "holding_lock", "with_lock", "unsafe"].iter().any(|hint| name.contains(hint))
+}
+
+/// Adds the place where a container is changed, unless it is shown already.
+pub(crate) fn changed_at(program: &Program, finding: Finding, other: &Access) -> Finding {
+    let span = span_of(program, other);
+    if finding.primary == span || finding.evidence.iter().any(|evidence| evidence.span == span) {
+        return finding;
+    }
+    let text = format!("`{}` is {} here", program.place_name(other.place), other.kind.verb());
+    finding.evidence(Evidence::new(EvidenceRole::OtherAccess, span, text))
+}

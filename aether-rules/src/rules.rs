@@ -6,3 +6,11 @@
 pub(crate) mod run {
     automod::dir!(pub(crate) "src/rules/run");
 }
+
+mod free_threading {
+    automod::dir!("src/rules/free_threading");
+}
+
+mod races {
+    automod::dir!("src/rules/races");
+}

@@ -228,7 +228,7 @@ fn for_each(
             for (term, kind, range) in touches(program, module, event) {
                 let place = program.place(module, function, term);
                 let Some((place, receiver)) = place.or_else(|| program.aliased(module, function, term)) else { continue };
-                if is_private_cell(program, place) || receiver == Receiver::Fresh || program.is_confined(place) {
+                if is_private_cell(program, place, (module, function, term)) || receiver == Receiver::Fresh || program.is_confined(place) {
                     continue;
                 }
                 found(Access { place, kind, module, function: id, event: at, ctx: event.ctx, range, receiver, term });
@@ -237,10 +237,14 @@ fn for_each(
     }
 }
 
-/// A local that no nested function sees.
-fn is_private_cell(program: &Program, place: Place) -> bool {
+/// A local that no nested function sees, and no thread was given.
+fn is_private_cell(program: &Program, place: Place, (module, function, term): (ModuleId, FuncIx, TermId)) -> bool {
     match place.root {
-        PlaceRoot::Cell(module, var) => !program.modules[module.index()].facts.vars[var.index()].captured,
+        PlaceRoot::Cell(owner, var) => {
+            let is_captured = program.modules[owner.index()].facts.vars[var.index()].captured;
+            let was_handed_here = program.modules[module.index()].facts.var_of(term) != Some(var) || owner != module;
+            !is_captured && !was_handed_here && !program.is_handed_over(module, function, term)
+        }
         _ => false,
     }
 }
@@ -298,9 +302,9 @@ fn touches(program: &Program, module: ModuleId, event: &Event) -> smallvec::Smal
             {
                 found.push((arg.value, AccessKind::Method(sym!("__next__"), Effect::Consume), event.range));
             }
-            if let Some(iterated) = consumed_argument(program, module, call) {
+            if let Some((iterated, range)) = consumed_argument(program, module, call) {
                 let term = through_view(program, module, iterated);
-                found.push((term, AccessKind::Iterate, event.range));
+                found.push((term, AccessKind::Iterate, range));
             }
         }
         _ => {}
@@ -339,18 +343,15 @@ pub(crate) fn through_view(program: &Program, module: ModuleId, term: TermId) ->
 /// The container a builtin walks element by element, running the elements' own code in between.
 ///
 /// `list(d)`, `tuple(d)` and `sorted(xs)` of built-in containers copy in one step and are no iteration.
-fn consumed_argument(program: &Program, module: ModuleId, call: crate::facts::CallIx) -> Option<TermId> {
+fn consumed_argument(program: &Program, module: ModuleId, call: crate::facts::CallIx) -> Option<(TermId, TextRange)> {
     let facts = &program.modules[module.index()].facts;
     let name = program.library_callee(module, call)?;
     let consuming = [sym!("sum"), sym!("max"), sym!("min"), sym!("any"), sym!("all")];
     let builtins = crate::qual!("builtins");
-    if !consuming.iter().any(|&consuming| builtins.child(consuming) == name) {
+    if !consuming.iter().any(|&consuming| builtins.child(consuming) == name) || facts.positional(call, 1).is_some() {
         return None;
     }
-    let [only] = facts.args_of(call) else {
-        return facts.positional(call, 0).filter(|_| facts.positional(call, 1).is_none()).map(|arg| arg.value);
-    };
-    (only.name == crate::facts::ArgumentName::Positional).then_some(only.value)
+    facts.positional(call, 0).map(|arg| (arg.value, arg.range))
 }
 
 impl Program {
@@ -359,7 +360,12 @@ impl Program {
         self.accesses.ranges.iter().map(|(place, _)| *place).filter(move |place| self.place_module(*place) == module)
     }
 
-    /// Every place worth asking about.
+    /// Every place worth asking about, in order.
+    pub fn all_places(&self) -> impl Iterator<Item = Place> + '_ {
+        self.accesses.ranges.iter().map(|(place, _)| *place)
+    }
+
+    /// How many places are worth asking about.
     pub fn place_count(&self) -> usize {
         self.accesses.ranges.len()
     }

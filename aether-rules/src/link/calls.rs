@@ -62,6 +62,7 @@ pub(super) fn resolve(program: &mut Program) {
         .map(|index| module_calls(snapshot, ModuleId::at(index)))
         .collect();
     let mut callers = vec![Vec::new(); program.function_modules.len()];
+    program.callees.clear();
     for (callees, edges) in resolved {
         program.callees.push(callees);
         for (callee, site) in edges {
@@ -262,6 +263,9 @@ impl Program {
                         receivers.reduce(|a, b| if a == b { a } else { Receiver::Unknown }).unwrap_or(Receiver::Unknown)
                     }
                 }
+            }
+            Term::Param(of, position) if self.handed_to(module, of, position).is_some_and(|arg| arg.shared) => {
+                Receiver::Global
             }
             Term::Param(of, 0) => {
                 let owner = &facts.functions[of.index()];

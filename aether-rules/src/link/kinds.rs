@@ -21,6 +21,9 @@ use crate::{qual, sym};
 /// How often facts may travel one more assignment, call or import.
 const ROUNDS: usize = 4;
 
+/// How many assignments to one name are looked at: generated code assigns thousands of times.
+const MAX_VALUES: usize = 32;
+
 /// Fills imports, classes and kinds.
 pub(super) fn infer(program: &mut Program) {
     link_imports(program);
@@ -38,6 +41,12 @@ pub(super) fn infer(program: &mut Program) {
     for _ in 1..ROUNDS {
         round(program);
     }
+}
+
+/// One more round, with what is known of parameters.
+pub(super) fn refine(program: &mut Program) {
+    round(program);
+    round(program);
 }
 
 fn link_imports(program: &mut Program) {
@@ -123,7 +132,7 @@ fn variable(program: &Program, module: ModuleId, var: VarIx) -> Kind {
     if declared.is_known() {
         return declared;
     }
-    let values = variable.values.iter().map(|&value| program.kind(module, value));
+    let values = variable.values.iter().take(MAX_VALUES).map(|&value| program.kind(module, value));
     values.fold(Kind::Unknown, Kind::join)
 }
 
@@ -222,6 +231,9 @@ impl Program {
     }
 
     fn parameter(&self, module: ModuleId, function: FuncIx, position: u16) -> Kind {
+        if let Some(&kind) = self.passed.kinds.get(&(self.func_id(module, function), position)) {
+            return kind;
+        }
         let function = &self.modules[module.index()].facts.functions[function.index()];
         match function.class {
             Some(class) if position == 0 && !function.flags.is_static => {
@@ -362,13 +374,13 @@ impl Program {
         if depth > MAX_DEPTH {
             return Kind::Unknown;
         }
-        let join = |terms: &[TermId]| terms.iter().fold(Kind::Unknown, |kind, &term| kind.join(self.kind(module, term)));
+        let join = |terms: &[TermId]| terms.iter().take(MAX_VALUES).fold(Kind::Unknown, |kind, &term| kind.join(self.kind(module, term)));
         match facts.terms.get(iterable) {
             Term::Display(_, list) => join(facts.terms.list(list)),
             Term::Comp(_, element) => self.kind(module, element),
             Term::Name(_) => {
                 let Some(var) = facts.var_of(iterable) else { return Kind::Unknown };
-                let values = facts.vars[var.index()].values.iter();
+                let values = facts.vars[var.index()].values.iter().take(MAX_VALUES);
                 let from_values = values.fold(Kind::Unknown, |kind, &value| {
                     kind.join(self.element_kind(module, value, depth + 1))
                 });
@@ -403,7 +415,7 @@ impl Program {
             for &(_, value) in &attr.stores {
                 kind = kind.join(self.element_kind(module, value, depth + 1));
             }
-            for &element in &attr.elements {
+            for &element in attr.elements.iter().take(MAX_VALUES) {
                 kind = kind.join(self.kind(module, element));
             }
         }

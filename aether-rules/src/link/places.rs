@@ -96,7 +96,21 @@ impl Program {
                 let class = self.class_id(module, class);
                 Some((Place::whole(PlaceRoot::ClassAttr(class, variable.name)), Receiver::Global))
             }
-            ScopeKind::Function(_) => Some((Place::whole(PlaceRoot::Cell(module, var)), Receiver::Own)),
+            ScopeKind::Function(_) => {
+                // A parameter of a thread's function is what its starter handed over.
+                if let [value] = variable.values[..]
+                    && let Term::Param(function, position) = facts.terms.get(value)
+                    && let Some(arg) = self.handed_to(module, function, position)
+                    && let Some(var) = self.modules[arg.module.index()].facts.var_of(arg.term)
+                {
+                    let facts = &self.modules[arg.module.index()].facts;
+                    return match facts.var_scope(var) {
+                        ScopeKind::Function(_) => Some((Place::whole(PlaceRoot::Cell(arg.module, var)), Receiver::Own)),
+                        _ => self.variable_place(arg.module, var),
+                    };
+                }
+                Some((Place::whole(PlaceRoot::Cell(module, var)), Receiver::Own))
+            }
             ScopeKind::Comprehension => None,
         }
     }

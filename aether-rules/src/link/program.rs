@@ -59,6 +59,7 @@ pub struct Program {
     pub(super) returns: Vec<Kind>,
     pub(super) callees: Vec<Vec<Callee>>,
     pub(super) callers: Vec<Vec<super::calls::CallSite>>,
+    pub(super) passed: super::passed::Passed,
     pub(super) roots: Vec<Root>,
     pub(super) reach: Reach,
     pub(super) locks: Locks,
@@ -81,6 +82,12 @@ impl Program {
         super::kinds::infer(&mut program);
         super::calls::resolve(&mut program);
         super::roots::find(&mut program);
+        // Now that calls and roots are known, parameters get kinds, and what depends on them is settled once more.
+        program.passed = super::passed::collect(&program);
+        super::kinds::refine(&mut program);
+        super::calls::resolve(&mut program);
+        super::roots::find(&mut program);
+        program.passed = super::passed::collect(&program);
         super::reach::propagate(&mut program);
         super::locks::compute(&mut program);
         super::access::collect(&mut program);

@@ -324,6 +324,10 @@ impl Program {
     /// Whether a root's function shares a closure cell with the function that made it.
     fn sees_cell(&self, place: Place, function: FuncId) -> bool {
         let Some((module, owner)) = self.cell_owner(place) else { return true };
+        let PlaceRoot::Cell(_, var) = place.root else { return true };
+        if self.receives(function, module, var) {
+            return true;
+        }
         let owner = self.func_id(module, owner);
         let mut at = Some(function);
         while let Some(function) = at {
@@ -334,6 +338,13 @@ impl Program {
             at = self.function(function).parent.map(|parent| self.func_id(module, parent));
         }
         false
+    }
+
+    /// Whether the starter of a root's function hands it a variable.
+    fn receives(&self, function: FuncId, module: ModuleId, var: crate::facts::VarIx) -> bool {
+        let positions = 0..self.function(function).params.len() as u16;
+        let mut args = positions.filter_map(|position| self.passed.to_roots.get(&(function, position)));
+        args.any(|arg| arg.module == module && self.modules[module.index()].facts.var_of(arg.term) == Some(var))
     }
 
     /// An access on another thread that may happen at the same time as this one, at least one of the two a write.

@@ -69,7 +69,7 @@ fn suspicious(text: &[u8]) -> Option<usize> {
                 brackets += 1;
                 separators += 1;
                 at_line_start = false;
-                if brackets > MAX_BRACKETS {
+                if brackets > MAX_BRACKETS || separators > MAX_CHAIN {
                     return Some(offset);
                 }
             }

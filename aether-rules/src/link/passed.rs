@@ -1,0 +1,188 @@
+//! What parameters receive: from calls, and from whoever starts a thread with arguments.
+//!
+//! An object handed to several threads, or kept by the one who hands it over, is as shared as a global. One made for
+//! the thread that gets it is not.
+//!
+//! *Invariant:* a parameter has a kind here only if the callers that are known agree on it.
+
+use rayon::prelude::*;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::calls::{Callee, Receiver};
+use super::kind::{FuncId, Kind, ModuleId};
+use super::program::Program;
+use super::roots::Root;
+use crate::facts::{ArgumentName, CallIx, Container, FuncIx, ParamKind, Qual, Term, TermId};
+use crate::model::spawns;
+use crate::{qual, sym};
+
+/// What is handed to one parameter of a thread's function.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PassedArg {
+    /// The module of the starter.
+    pub(super) module: ModuleId,
+    /// The starter.
+    pub(super) function: FuncIx,
+    /// What it passes.
+    pub(super) term: TermId,
+    /// Whether somebody else knows the object.
+    pub(super) shared: bool,
+}
+
+/// What parameters receive.
+#[derive(Debug, Default)]
+pub(super) struct Passed {
+    /// By function and position: what a starter hands over.
+    pub(super) to_roots: FxHashMap<(FuncId, u16), PassedArg>,
+    /// By function and position: what all known callers agree on.
+    pub(super) kinds: FxHashMap<(FuncId, u16), Kind>,
+    /// The expressions handed over, by the function they stand in.
+    handed: FxHashSet<(ModuleId, FuncIx, TermId)>,
+}
+
+/// Looks at every call and every root.
+pub(super) fn collect(program: &Program) -> Passed {
+    let mut kinds: FxHashMap<(FuncId, u16), Kind> = FxHashMap::default();
+    let from_calls: Vec<Vec<((FuncId, u16), Kind)>> =
+        (0..program.modules.len()).into_par_iter().map(|index| called(program, ModuleId::at(index))).collect();
+    for (key, kind) in from_calls.into_iter().flatten() {
+        let known = kinds.entry(key).or_default();
+        *known = known.join(kind);
+    }
+    let mut to_roots: FxHashMap<(FuncId, u16), PassedArg> = FxHashMap::default();
+    let mut handed = FxHashSet::default();
+    for root in &program.roots {
+        for (position, arg) in handed_over(program, root) {
+            let key = (root.function, position);
+            let kind = program.kind(arg.module, arg.term);
+            let known = kinds.entry(key).or_default();
+            *known = known.join(kind);
+            let first = to_roots.entry(key).or_insert(arg);
+            // The same object given to two threads is shared whoever made it.
+            let given_before = !handed.insert((arg.module, arg.function, arg.term));
+            first.shared |= arg.shared || (given_before && first.term == arg.term);
+        }
+    }
+    kinds.retain(|_, kind| matches!(kind, Kind::Instance(_) | Kind::Object(_) | Kind::Function(_) | Kind::Method(_)));
+    Passed { to_roots, kinds, handed }
+}
+
+/// The kinds of arguments of every resolved call of a module.
+fn called(program: &Program, module: ModuleId) -> Vec<((FuncId, u16), Kind)> {
+    let facts = &program.modules[module.index()].facts;
+    let mut found = Vec::new();
+    for index in 0..facts.calls.len() {
+        let call = CallIx::at(index);
+        let callee = program.callee(module, call);
+        let (target, bound) = match callee {
+            Callee::Function(target, _) => {
+                let is_bound = matches!(program.kind(module, facts.calls[index].callee), Kind::Method(_) | Kind::Instance(_));
+                (target, usize::from(is_bound))
+            }
+            Callee::Class(_) => match program.expand(callee).first() {
+                Some(&(init, _)) => (init, 1),
+                None => continue,
+            },
+            _ => continue,
+        };
+        let params = &program.function(target).params;
+        for (position, arg) in facts.args_of(call).iter().enumerate() {
+            let at = match arg.name {
+                ArgumentName::Positional => Some(position + bound),
+                ArgumentName::Keyword(name) => params.iter().position(|param| param.name == name),
+                ArgumentName::Starred | ArgumentName::DoubleStarred => break,
+            };
+            let Some(at) = at.filter(|&at| params.get(at).is_some_and(|param| matches!(param.kind, ParamKind::Positional | ParamKind::Keyword))) else { continue };
+            let kind = program.kind(module, arg.value);
+            if kind != Kind::Unknown && kind != Kind::None {
+                found.push(((target, at as u16), kind));
+            }
+        }
+    }
+    found
+}
+
+/// The arguments a starter gives its thread, by parameter position.
+fn handed_over(program: &Program, root: &Root) -> Vec<(u16, PassedArg)> {
+    let Some(started) = root.started else { return Vec::new() };
+    let (module, function) = program.func_local(started.by);
+    let target = program.function(root.function);
+    let bound = usize::from(target.class.is_some() && !target.flags.is_static);
+    let Some(name) = program.library_callee(module, started.call) else { return Vec::new() };
+    let terms = argument_terms(program, module, started.call, name);
+    let arg = |term| PassedArg { module, function, term, shared: is_shared(program, module, function, started.call, term) };
+    let positions = terms.into_iter().enumerate();
+    positions.filter(|(_, term)| !term.is_opaque()).map(|(at, term)| ((at + bound) as u16, arg(term))).collect()
+}
+
+fn argument_terms(program: &Program, module: ModuleId, call: CallIx, name: Qual) -> Vec<TermId> {
+    let facts = &program.modules[module.index()].facts;
+    let tuple = |position| {
+        let arg = facts.arg(call, position, sym!("args")).map(|arg| facts.terms.get(arg.value));
+        match arg {
+            Some(Term::Display(Container::Tuple | Container::List, list)) => facts.terms.list(list).to_vec(),
+            _ => Vec::new(),
+        }
+    };
+    if name == qual!("threading.Thread") {
+        return tuple(3);
+    }
+    if name == qual!("threading.Timer") {
+        return tuple(2);
+    }
+    if name == qual!("_thread.start_new_thread") {
+        return tuple(1);
+    }
+    if name == qual!("concurrent.futures.Executor.map") {
+        return Vec::new();
+    }
+    let Some(spawn) = spawns::spawn_of(name) else { return Vec::new() };
+    let args = facts.args_of(call).iter().take_while(|arg| arg.name == ArgumentName::Positional);
+    args.skip(spawn.position + 1).map(|arg| arg.value).collect()
+}
+
+/// Whether somebody besides the new thread knows the object: it is nobody's local, or a local made outside the loop
+/// that starts the threads.
+fn is_shared(program: &Program, module: ModuleId, function: FuncIx, call: CallIx, term: TermId) -> bool {
+    let facts = &program.modules[module.index()].facts;
+    match program.receiver(module, function, term) {
+        Receiver::Global | Receiver::Own | Receiver::OfOwn => return true,
+        Receiver::Fresh | Receiver::Unknown => {}
+    }
+    let ctx = facts.calls[call.index()].ctx;
+    if !program.in_loop(module, ctx) {
+        return false;
+    }
+    let Some(var) = facts.var_of(term) else { return false };
+    let is_loop_target = facts.vars[var.index()].values.iter().any(|&value| matches!(facts.terms.get(value), Term::Element(_) | Term::Unpacked(..)));
+    let made_inside = facts.vars[var.index()].values.iter().any(|&value| match facts.terms.get(value) {
+        Term::Call(made) => {
+            let made_ctx = facts.calls[made.index()].ctx;
+            program.in_loop(module, made_ctx) && facts.function_of_ctx(made_ctx) == function
+        }
+        _ => false,
+    });
+    !is_loop_target && !made_inside
+}
+
+impl Program {
+    /// What the starter of a thread hands to a parameter of the thread's function.
+    pub(super) fn handed_to(&self, module: ModuleId, function: FuncIx, position: u16) -> Option<&PassedArg> {
+        self.passed.to_roots.get(&(self.func_id(module, function), position))
+    }
+
+    /// Whether a local variable is handed to a thread by the function it belongs to.
+    pub(super) fn is_handed_over(&self, module: ModuleId, function: FuncIx, term: TermId) -> bool {
+        self.passed.handed.contains(&(module, function, term))
+    }
+}
+
+impl Program {
+    /// What the starter of a thread hands to a parameter: the starter's module, function, expression and call.
+    pub fn started_with(&self, module: ModuleId, function: FuncIx, position: u16) -> Option<(ModuleId, FuncIx, TermId, crate::source::Span)> {
+        let arg = self.handed_to(module, function, position)?;
+        let target = self.func_id(module, function);
+        let root = self.roots.iter().find(|root| root.function == target)?;
+        Some((arg.module, arg.function, arg.term, root.span))
+    }
+}

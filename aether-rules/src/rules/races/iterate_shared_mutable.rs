@@ -1,0 +1,156 @@
+//! `AET107`: a container is iterated while another thread changes its size.
+
+use crate::declare_rule;
+use crate::evidence;
+use crate::facts::Sym;
+use crate::link::{Access, AccessKind, Kind, Sharing};
+use crate::model::{ContainerKind, Role};
+use crate::sym;
+use crate::{Applicability, Edit, Finding, Findings, Fix, RuleContext};
+
+declare_rule! {
+    /// ## What it does
+    /// Reports a loop, comprehension or `sum`/`min`/`max`/`any`/`all` over a shared dict, set, deque or list (or a
+    /// view of one) that another thread adds to or removes from.
+    ///
+    /// ## Why is this bad?
+    /// The loop runs Python code between two elements; a change in between raises `RuntimeError: dictionary changed
+    /// size during iteration` (dict, set, deque) or silently skips and repeats elements (list). It happens on every
+    /// build, with the GIL or without.
+    ///
+    /// ## Example
+    /// ```python bad
+    /// import threading
+    ///
+    /// sessions = {}
+    ///
+    /// def expire():
+    ///     for key, session in sessions.items():
+    ///         session.check()
+    ///
+    /// def login(key, session):
+    ///     sessions[key] = session
+    ///
+    /// threading.Thread(target=expire).start()
+    /// ```
+    ///
+    /// Use instead:
+    /// ```python ok
+    /// import threading
+    ///
+    /// sessions = {}
+    ///
+    /// def expire():
+    ///     for key, session in list(sessions.items()):
+    ///         session.check()
+    ///
+    /// def login(key, session):
+    ///     sessions[key] = session
+    ///
+    /// threading.Thread(target=expire).start()
+    /// ```
+    ///
+    /// ## Limits
+    /// `list(d)`, `tuple(d)`, `sorted(d)`, `d.copy()` of a built-in container copy in one step and are safe. A list
+    /// that others only append to is iterated safely: the loop may or may not see the new elements.
+    ///
+    /// ## References
+    /// - [Thread safety guarantees](https://docs.python.org/3/library/threadsafety.html)
+    pub(crate) static ITERATE_SHARED_MUTABLE = {
+        code: "AET107", name: "iterate-shared-mutable", summary: "container is iterated while another thread changes it",
+        family: Races, level: Error, since: "0.1.0", versions: "all", fix: Unsafe, check: Some(check),
+    }
+}
+
+fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
+    for place in cx.program.places_of(cx.module) {
+        let Some(container) = container(cx, cx.program.place_kind(place)) else { continue };
+        let accesses = cx.program.accesses(place);
+        let disturbs = |other: &Access| disturbs(container, other);
+        if !accesses.iter().any(disturbs) {
+            continue;
+        }
+        let loops = accesses.iter().filter(|access| access.kind == AccessKind::Iterate);
+        let sharings = loops.filter_map(|access| {
+            let sharing = cx.program.sharing(access, disturbs);
+            let plausible = match &sharing {
+                Sharing::Proven(_) => true,
+                Sharing::Promised(_) => unguarded(cx, access, disturbs) && !evidence::assumes_lock(cx.program, access.function),
+                Sharing::Possible => cx.program.held_at_access(access).is_empty(),
+            };
+            plausible.then_some((access, sharing))
+        });
+        let best = sharings.min_by_key(|(access, sharing)| (std::cmp::Reverse(sharing.confidence()), access.module, access.range.start()));
+        if let Some((access, sharing)) = best
+            && findings.wants(sharing.confidence())
+        {
+            findings.report(describe(cx, access, &sharing, container, disturbs));
+        }
+    }
+}
+
+/// The container a place holds; one of unknown type counts when something resizes it by an unmistakable name.
+fn container(cx: &RuleContext<'_>, kind: Kind) -> Option<ContainerKind> {
+    match kind {
+        Kind::Instance(class) => cx.program.lib_bases(class).iter().find_map(|&base| match crate::model::role_of(base) {
+            Some(Role::Container(container)) => Some(container),
+            _ => None,
+        }),
+        kind => match kind.role() {
+            Some(Role::Container(container)) => Some(container),
+            _ => None,
+        },
+    }
+}
+
+/// Whether an access breaks a loop over the container.
+fn disturbs(container: ContainerKind, access: &Access) -> bool {
+    const APPEND: Sym = sym!("append");
+    const EXTEND: Sym = sym!("extend");
+    match (container, access.kind) {
+        (ContainerKind::List, AccessKind::Method(APPEND | EXTEND, _) | AccessKind::Write(..) | AccessKind::Augment(..)) => false,
+        (_, AccessKind::Augment(crate::link::Touch::Element(_), _)) => true,
+        (_, kind) => kind.resizes(),
+    }
+}
+
+/// Whether somebody in another function changes the container with no lock in common.
+fn unguarded(cx: &RuleContext<'_>, access: &Access, disturbs: impl Fn(&Access) -> bool) -> bool {
+    let held = cx.program.held_at_access(access);
+    let others = cx.program.accesses(access.place).iter();
+    let mut others = others.filter(|other| other.function != access.function && disturbs(other));
+    others.any(|other| !cx.program.held_at_access(other).meets(&held))
+}
+
+fn describe(
+    cx: &RuleContext<'_>,
+    access: &Access,
+    sharing: &Sharing<'_>,
+    container: ContainerKind,
+    disturbs: impl Fn(&Access) -> bool,
+) -> Finding {
+    let name = cx.program.place_name(access.place);
+    let span = evidence::span_of(cx.program, access);
+    let message = format!("`{name}` is iterated while another thread changes it");
+    let consequence = match container {
+        ContainerKind::List => "elements are skipped or seen twice",
+        _ => "raises RuntimeError when the size changes between two elements",
+    };
+    let mut finding = Finding::new(span, sharing.confidence(), message).label(consequence);
+    finding = evidence::explain(cx.program, finding, access, sharing);
+    if !matches!(sharing, Sharing::Proven(_)) {
+        let others = cx.program.accesses(access.place).iter();
+        let mut others = others.filter(|other| other.function != access.function && disturbs(other));
+        if let Some(other) = others.next() {
+            finding = evidence::changed_at(cx.program, finding, other);
+        }
+    }
+    finding.note("all builds, with the GIL or without").help("iterate a copy: `list(…)`, or hold the lock that the writers hold").fix(Fix {
+        title: "iterate a copy".to_owned(),
+        edits: vec![
+            Edit { range: ruff_text_size::TextRange::empty(access.range.start()), text: "list(".to_owned() },
+            Edit { range: ruff_text_size::TextRange::empty(access.range.end()), text: ")".to_owned() },
+        ],
+        applicability: Applicability::Unsafe,
+    })
+}
