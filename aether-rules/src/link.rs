@@ -9,6 +9,7 @@
 mod access;
 mod calls;
 mod classes;
+mod derived;
 mod guards;
 mod imports;
 mod kind;

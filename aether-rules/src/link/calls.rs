@@ -284,6 +284,8 @@ impl Program {
             }
             Term::Entered(base) | Term::Awaited(base) => inner(base),
             Term::Call(call) => match self.kind(module, facts.calls[call.index()].callee) {
+                // Its own thread knows a thread object, however local the name.
+                Kind::Class(class) if self.is_thread_class(class) && depth <= 1 => Receiver::Global,
                 Kind::Class(_) => Receiver::Fresh,
                 Kind::Lib(name) if name == crate::qual!("builtins.super") => Receiver::Own,
                 Kind::Lib(_) => match facts.terms.get(facts.calls[call.index()].callee) {

@@ -154,7 +154,9 @@ fn result(program: &Program, function: FuncId) -> Kind {
     let facts = &program.modules[module.index()].facts;
     let declaration = &facts.functions[local.index()];
     if declaration.flags.is_generator {
-        return Kind::Object(qual!("builtins.generator"));
+        // A decorator makes something else of it: a context manager, a serialised iterator, a fixture.
+        let is_plain = declaration.decorators.is_empty() || declaration.flags.is_static || declaration.flags.is_classmethod;
+        return if is_plain { Kind::Object(qual!("builtins.generator")) } else { Kind::Unknown };
     }
     let declared = program.annotated(module, declaration.returns);
     if declared.is_known() {
@@ -170,6 +172,11 @@ fn result(program: &Program, function: FuncId) -> Kind {
 impl Program {
     /// What a term of a module evaluates to.
     pub fn kind(&self, module: ModuleId, term: TermId) -> Kind {
+        self.kind_within(module, term, 0)
+    }
+
+    /// The same, `depth` containers deep: what a container holds may be an element of the container itself.
+    fn kind_within(&self, module: ModuleId, term: TermId, depth: usize) -> Kind {
         let facts = &self.modules[module.index()].facts;
         match facts.terms.get(term) {
             Term::Opaque | Term::Item(..) => Kind::Unknown,
@@ -177,8 +184,8 @@ impl Program {
                 NameTarget::Var(var) => self.var_kinds[module.index()][var.index()],
                 NameTarget::Free(name) => self.free_name(module, name),
             },
-            Term::Attr(base, name) => self.member(self.kind(module, base), name),
-            Term::Call(call) => self.call_result(module, call),
+            Term::Attr(base, name) => self.member(self.kind_within(module, base, depth), name),
+            Term::Call(call) => self.call_result(module, call, depth),
             Term::Const(Const::None) => Kind::None,
             Term::Const(_) | Term::Not(_) | Term::Compare(..) => Kind::Immutable,
             Term::Display(container, _) | Term::Comp(container, _) => container_kind(container),
@@ -186,12 +193,12 @@ impl Program {
             Term::Class(class) => Kind::Class(self.class_id(module, class)),
             Term::Param(function, position) => self.parameter(module, function, position),
             Term::Import(import) => self.imported(module, import.index()),
-            Term::Element(iterable) => self.element_kind(module, iterable, 0),
-            Term::Entered(inner) => self.entered(module, inner),
-            Term::Awaited(inner) => self.kind(module, inner),
+            Term::Element(iterable) => self.element_kind(module, iterable, depth),
+            Term::Entered(inner) => self.entered(module, inner, depth),
+            Term::Awaited(inner) => self.kind_within(module, inner, depth),
             Term::Unpacked(..) => Kind::Unknown,
-            Term::And(a, b) | Term::Or(a, b) | Term::Either(a, b) => self.kind(module, a).join(self.kind(module, b)),
-            Term::Operation(a, b) => match (self.kind(module, a), self.kind(module, b)) {
+            Term::And(a, b) | Term::Or(a, b) | Term::Either(a, b) => self.kind_within(module, a, depth).join(self.kind_within(module, b, depth)),
+            Term::Operation(a, b) => match (self.kind_within(module, a, depth), self.kind_within(module, b, depth)) {
                 (Kind::Immutable, _) | (_, Kind::Immutable) => Kind::Immutable,
                 (Kind::Object(class), _) if objects::role_of(class).is_some() => Kind::Object(class),
                 _ => Kind::Unknown,
@@ -298,20 +305,20 @@ impl Program {
         base.map_or(Kind::Unknown, |&base| Kind::Lib(objects::method_owner(base).child(name)))
     }
 
-    fn call_result(&self, module: ModuleId, call: CallIx) -> Kind {
+    fn call_result(&self, module: ModuleId, call: CallIx, depth: usize) -> Kind {
         let facts = &self.modules[module.index()].facts;
         let callee = facts.calls[call.index()].callee;
-        match self.kind(module, callee) {
+        match self.kind_within(module, callee, depth) {
             Kind::Class(class) => Kind::Instance(class),
             Kind::Function(function) | Kind::Method(function) => self.returns[function.index()],
-            Kind::Lib(name) => self.library_result(module, call, name),
+            Kind::Lib(name) => self.library_result(module, call, name, depth),
             _ => Kind::Unknown,
         }
     }
 
-    fn library_result(&self, module: ModuleId, call: CallIx, name: Qual) -> Kind {
+    fn library_result(&self, module: ModuleId, call: CallIx, name: Qual, depth: usize) -> Kind {
         let facts = &self.modules[module.index()].facts;
-        let first = || facts.positional(call, 0).map_or(Kind::Unknown, |arg| self.kind(module, arg.value));
+        let first = || facts.positional(call, 0).map_or(Kind::Unknown, |arg| self.kind_within(module, arg.value, depth));
         if name == qual!("builtins.super") {
             let function = facts.function_of_ctx(facts.calls[call.index()].ctx);
             return match self.enclosing_class(module, function) {
@@ -336,6 +343,11 @@ impl Program {
                 _ => Kind::Unknown,
             };
         }
+        if name == qual!("itertools.count") {
+            // Integers from a C counter are handed out atomically; other steps are computed.
+            let fast = facts.args_of(call).iter().all(|arg| matches!(facts.terms.get(arg.value), Term::Const(Const::Int(_))));
+            return Kind::Object(if fast { name } else { qual!("builtins.iterator") });
+        }
         let made = objects::result_of(name);
         if objects::role_of(made) == Some(objects::Role::Immutable) { Kind::Immutable } else { Kind::Object(made) }
     }
@@ -354,8 +366,8 @@ impl Program {
         None
     }
 
-    fn entered(&self, module: ModuleId, inner: TermId) -> Kind {
-        match self.kind(module, inner) {
+    fn entered(&self, module: ModuleId, inner: TermId, depth: usize) -> Kind {
+        match self.kind_within(module, inner, depth) {
             Kind::Instance(class) => match self.class_member(class, sym!("__enter__"), Kind::Instance(class)) {
                 Kind::Method(enter) => match self.returns[enter.index()] {
                     Kind::Unknown => Kind::Instance(class),
@@ -374,10 +386,10 @@ impl Program {
         if depth > MAX_DEPTH {
             return Kind::Unknown;
         }
-        let join = |terms: &[TermId]| terms.iter().take(MAX_VALUES).fold(Kind::Unknown, |kind, &term| kind.join(self.kind(module, term)));
+        let join = |terms: &[TermId]| terms.iter().take(MAX_VALUES).fold(Kind::Unknown, |kind, &term| kind.join(self.kind_within(module, term, depth + 1)));
         match facts.terms.get(iterable) {
             Term::Display(_, list) => join(facts.terms.list(list)),
-            Term::Comp(_, element) => self.kind(module, element),
+            Term::Comp(_, element) => self.kind_within(module, element, depth + 1),
             Term::Name(_) => {
                 let Some(var) = facts.var_of(iterable) else { return Kind::Unknown };
                 let values = facts.vars[var.index()].values.iter().take(MAX_VALUES);
@@ -387,7 +399,7 @@ impl Program {
                 let added = self.elements[module.index()].get(&var);
                 from_values.join(added.map_or(Kind::Unknown, |terms| join(terms)))
             }
-            Term::Attr(base, name) => match self.kind(module, base) {
+            Term::Attr(base, name) => match self.kind_within(module, base, depth + 1) {
                 Kind::Instance(class) | Kind::Class(class) => self.attr_elements(class, name, depth),
                 _ => Kind::Unknown,
             },
@@ -416,7 +428,7 @@ impl Program {
                 kind = kind.join(self.element_kind(module, value, depth + 1));
             }
             for &element in attr.elements.iter().take(MAX_VALUES) {
-                kind = kind.join(self.kind(module, element));
+                kind = kind.join(self.kind_within(module, element, depth + 1));
             }
         }
         kind

@@ -151,7 +151,9 @@ fn enumerate(program: &mut Program) {
             found
         })
         .collect();
-    for lock in found.into_iter().flatten() {
+    let mut declared = declared_locks(program);
+    declared.sort_by_key(|lock| lock.place);
+    for lock in found.into_iter().flatten().chain(declared) {
         let next = LockId(program.locks.all.len() as u32);
         if let std::collections::hash_map::Entry::Vacant(entry) = program.locks.ids.entry(lock.place) {
             entry.insert(next);
@@ -174,6 +176,32 @@ fn enumerate(program: &mut Program) {
             program.locks.steps_itself[function.index()] = true;
         }
     }
+}
+
+/// Every attribute and global that holds a lock, whether or not anybody here takes it.
+#[expect(clippy::iter_over_hash_type, reason = "sorted by the caller")]
+fn declared_locks(program: &Program) -> Vec<Lock> {
+    use super::places::PlaceRoot;
+    let mut found = Vec::new();
+    let mut add = |root, kind: Kind| {
+        if let Some(Role::Lock(kind)) = kind.role() {
+            let place = program.wrapped_lock(Place { root, path: Qual::ROOT });
+            found.push(Lock { place, kind });
+        }
+    };
+    for index in 0..program.classes.len() {
+        let class = super::kind::ClassId::at(index);
+        for (&name, attr) in &program.classes[index].attrs {
+            let owner = program.attr_owner(class, name);
+            add(PlaceRoot::Attr(owner, name), attr.kind);
+        }
+    }
+    for (module, _) in program.modules() {
+        for (&name, &var) in &program.globals[module.index()] {
+            add(PlaceRoot::Global(module, name), program.var_kinds[module.index()][var.index()]);
+        }
+    }
+    found
 }
 
 /// What the `with` blocks around each context hold. A context comes after its parent, so one pass does.
@@ -374,11 +402,11 @@ impl Program {
                 return None;
             }
             // Handed in from elsewhere: its name is the only hint, and it only ever silences.
-            None if self.named_like_a_lock(module, term) => LockKind::Unknown,
+            None if self.named_like_a_lock(module, term) || self.is_guard_call(module, term) => LockKind::Unknown,
             None => return None,
         };
         if let Term::Call(call) = facts.terms.get(term) {
-            return self.returned_lock(module, call, kind);
+            return self.returned_lock(module, call, kind).or_else(|| self.lock_like_call(module, function, call));
         }
         let (place, _) = self.place(module, function, term)?;
         Some(Lock { place: self.wrapped_lock(place), kind })
@@ -388,6 +416,12 @@ impl Program {
         let facts = &self.modules[module.index()].facts;
         let name = match facts.terms.get(term) {
             Term::Attr(_, name) => name,
+            Term::Item(base, _) => return self.named_like_a_lock(module, base),
+            Term::Call(call) => match facts.terms.get(facts.calls[call.index()].callee) {
+                Term::Attr(_, name) => name,
+                Term::Name(_) => return self.named_like_a_lock(module, facts.calls[call.index()].callee),
+                _ => return false,
+            },
             Term::Name(_) => match facts.var_of(term) {
                 Some(var) => facts.vars[var.index()].name,
                 None => return false,
@@ -396,6 +430,78 @@ impl Program {
         };
         let name = facts.name(name).to_ascii_lowercase();
         ["lock", "mutex", "cond", "sem", "guard"].iter().any(|hint| name.contains(hint))
+    }
+
+    /// `with self._guard.write():` a context manager of an object that has a lock inside is a lock of its own making.
+    fn is_guard_call(&self, module: ModuleId, term: TermId) -> bool {
+        let facts = &self.modules[module.index()].facts;
+        let Term::Call(call) = facts.terms.get(term) else { return false };
+        let Term::Attr(base, _) = facts.terms.get(facts.calls[call.index()].callee) else { return false };
+        match self.kind(module, base) {
+            Kind::Instance(class) => {
+                let mro = self.classes[class.index()].mro.iter();
+                let mut attrs = mro.flat_map(|ancestor| self.classes[ancestor.index()].attrs.values());
+                attrs.any(|attr| matches!(attr.kind.role(), Some(Role::Lock(_))))
+            }
+            kind => !kind.is_known() && self.named_like_a_lock(module, base),
+        }
+    }
+
+    /// The object such a call is made on stands for the lock.
+    fn lock_like_call(&self, module: ModuleId, function: FuncIx, call: CallIx) -> Option<Lock> {
+        let facts = &self.modules[module.index()].facts;
+        let callee = facts.calls[call.index()].callee;
+        let of = match facts.terms.get(callee) {
+            // On `self` the method is the guard; on another object the object is.
+            Term::Attr(base, _) if !matches!(self.receiver(module, function, base), super::calls::Receiver::Own) => base,
+            _ => return None,
+        };
+        let (place, _) = self.place(module, function, of)?;
+        Some(Lock { place, kind: LockKind::Unknown })
+    }
+
+    /// Whether a thread that holds a lock may take it again.
+    pub fn is_reentrant(&self, lock: LockId) -> bool {
+        let lock = self.lock(lock);
+        match lock.kind {
+            LockKind::RLock | LockKind::Unknown => true,
+            LockKind::Lock | LockKind::Semaphore => false,
+            // A condition makes an `RLock` unless it is given something else.
+            LockKind::Condition => self.stored_values(lock.place).into_iter().all(|(module, value, _)| {
+                let facts = &self.modules[module.index()].facts;
+                let Term::Call(call) = facts.terms.get(value) else { return true };
+                let given = facts.arg(call, 0, sym!("lock")).map(|arg| self.kind(module, arg.value));
+                given != Some(Kind::Object(qual!("threading.Lock")))
+            }),
+        }
+    }
+
+    /// The locks held without interruption from one event to a later one of the same function.
+    pub fn held_across(&self, module: ModuleId, function: FuncId, first: EventIx, last: EventIx) -> LockSet {
+        let facts = &self.modules[module.index()].facts;
+        let (from, to) = (facts.events[first.index()].ctx, facts.events[last.index()].ctx);
+        let common = facts.ctx_chain(to).find(|(ctx, _)| facts.ctx_within(from, *ctx));
+        let mut held = common.map(|(ctx, _)| self.locks.contexts[module.index()][ctx.index()].clone()).unwrap_or_default();
+        let acquired = &self.locks.acquired[module.index()];
+        if let Some(at_start) = acquired.get(&first) {
+            let mut throughout = at_start.clone();
+            for event in first.0..=last.0 {
+                throughout.keep(acquired.get(&EventIx(event)).unwrap_or(&LockSet::default()));
+            }
+            held.add_all(&throughout);
+        }
+        held.add_all(&self.locks.entry[function.index()]);
+        held
+    }
+
+    /// Where the `with` that holds a lock around an event stands.
+    pub fn lock_taken_at(&self, module: ModuleId, ctx: CtxIx, lock: LockId) -> Option<crate::source::Span> {
+        let facts = &self.modules[module.index()].facts;
+        let mut taken = facts.ctx_chain(ctx).filter(|(at, ctx)| {
+            let here = &self.locks.contexts[module.index()][at.index()];
+            here.holds(lock) && !self.locks.contexts[module.index()][ctx.parent.index()].holds(lock)
+        });
+        taken.next().map(|(_, ctx)| self.span(module, ctx.range))
     }
 
     /// `with self._lock_for(key):` the lock a function returns.

@@ -12,7 +12,7 @@ use super::calls::{Callee, Receiver};
 use super::kind::{FuncId, Kind, ModuleId};
 use super::program::Program;
 use super::roots::Root;
-use crate::facts::{ArgumentName, CallIx, Container, FuncIx, ParamKind, Qual, Term, TermId};
+use crate::facts::{ArgumentName, CallIx, Container, FuncIx, ParamKind, Qual, Sym, Term, TermId};
 use crate::model::spawns;
 use crate::{qual, sym};
 
@@ -109,10 +109,24 @@ fn handed_over(program: &Program, root: &Root) -> Vec<(u16, PassedArg)> {
     let target = program.function(root.function);
     let bound = usize::from(target.class.is_some() && !target.flags.is_static);
     let Some(name) = program.library_callee(module, started.call) else { return Vec::new() };
-    let terms = argument_terms(program, module, started.call, name);
+    let mut terms = bound_by_partial(program, module, started.call, name);
+    terms.extend(argument_terms(program, module, started.call, name));
     let arg = |term| PassedArg { module, function, term, shared: is_shared(program, module, function, started.call, term) };
     let positions = terms.into_iter().enumerate();
     positions.filter(|(_, term)| !term.is_opaque()).map(|(at, term)| ((at + bound) as u16, arg(term))).collect()
+}
+
+/// The arguments that `partial(f, a, b)` puts before those of the call.
+fn bound_by_partial(program: &Program, module: ModuleId, call: CallIx, name: Qual) -> Vec<TermId> {
+    let facts = &program.modules[module.index()].facts;
+    let callback = spawns::spawn_of(name).and_then(|spawn| facts.arg(call, spawn.position, Sym::new(spawn.keyword)));
+    let Some(callback) = callback else { return Vec::new() };
+    let Term::Call(partial) = facts.terms.get(callback.value) else { return Vec::new() };
+    if program.library_callee(module, partial) != Some(qual!("functools.partial")) {
+        return Vec::new();
+    }
+    let args = facts.args_of(partial).iter().take_while(|arg| arg.name == ArgumentName::Positional);
+    args.skip(1).map(|arg| arg.value).collect()
 }
 
 fn argument_terms(program: &Program, module: ModuleId, call: CallIx, name: Qual) -> Vec<TermId> {

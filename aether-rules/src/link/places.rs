@@ -8,7 +8,6 @@ use super::kind::{ClassId, Kind, ModuleId};
 use super::program::{ImportTarget, Program};
 use crate::facts::{FuncIx, NameTarget, Qual, ScopeKind, Sym, Term, TermId, VarIx};
 use crate::model::Role;
-use crate::qual;
 
 /// Something that can be read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -179,10 +178,8 @@ impl Program {
             }
         }
         if let Term::Item(..) = facts.terms.get(base) {
-            // Elements of elements are other objects; which ones, nobody knows.
-            return self.place_within(module, function, base, depth + 1).map(|(place, receiver)| {
-                (place.member(Sym::new("[]")), receiver)
-            });
+            // An element is another object; which one, nobody knows.
+            return None;
         }
         self.place_within(module, function, base, depth + 1)
     }
@@ -242,11 +239,7 @@ impl Program {
 
     /// Whether a place is confined to one thread by what it holds.
     pub fn is_confined(&self, place: Place) -> bool {
-        let role = match self.place_kind(place) {
-            Kind::Instance(class) => self.lib_bases(class).iter().find_map(|&base| crate::model::role_of(base)),
-            kind => kind.role(),
-        };
-        matches!(role, Some(Role::ThreadLocal | Role::ContextVar))
+        matches!(self.role(self.place_kind(place)), Some(Role::ThreadLocal | Role::ContextVar))
     }
 
     /// The scope function of a closure cell.
@@ -255,6 +248,3 @@ impl Program {
         self.is_function_var(module, var).map(|function| (module, function))
     }
 }
-
-/// The dotted name under which a class body or module is wrapped in a lock by a decorator of its own.
-pub(super) const SYNCHRONIZED: Qual = qual!("wrapt.synchronized");

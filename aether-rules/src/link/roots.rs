@@ -27,6 +27,8 @@ pub struct Root {
     pub self_parallel: bool,
     /// Whether its `self` is known to others too.
     pub shares_self: bool,
+    /// Whether every run has a `self` of its own, as thread objects do.
+    pub own_self: bool,
     /// Where it is started.
     pub span: Span,
     /// The call that starts it, if it is one.
@@ -99,6 +101,7 @@ fn spawned_by(program: &Program, module: ModuleId, started: Started, roots: &mut
                         runs_on: spawn.runs_on,
                         self_parallel: parallel,
                         shares_self: true,
+                        own_self: false,
                         span,
                         started: Some(started),
                     });
@@ -113,12 +116,12 @@ fn spawned_by(program: &Program, module: ModuleId, started: Started, roots: &mut
             }
             if let Some(run) = program.thread_run(class) {
                 let runs_on = RunsOn::Thread;
-                roots.push(Root { function: run, runs_on, self_parallel: repeated, shares_self: true, span, started: Some(started) });
+                roots.push(Root { function: run, runs_on, self_parallel: repeated, shares_self: true, own_self: true, span, started: Some(started) });
             } else if program.is_thread_class(class) {
                 // `class Worker(Thread)` that is given a target like a plain thread.
                 let Some(arg) = facts.keyword(call, sym!("target")) else { return };
                 for function in program.callbacks(module, arg.value) {
-                    roots.push(Root { function, runs_on: RunsOn::Thread, self_parallel: repeated, shares_self: true, span, started: Some(started) });
+                    roots.push(Root { function, runs_on: RunsOn::Thread, self_parallel: repeated, shares_self: true, own_self: false, span, started: Some(started) });
                 }
             }
         }
@@ -146,6 +149,7 @@ fn super_target(program: &Program, module: ModuleId, started: Started, span: Spa
             runs_on: RunsOn::Thread,
             self_parallel: false,
             shares_self: true,
+            own_self: true,
             span,
             started: Some(started),
         });
@@ -168,6 +172,7 @@ fn handlers(program: &Program, module: ModuleId, call: CallIx, span: Span, roots
                     runs_on: RunsOn::Server,
                     self_parallel: true,
                     shares_self: false,
+                    own_self: true,
                     span,
                     started: None,
                 });
@@ -184,7 +189,7 @@ fn from_definitions(program: &Program, module: ModuleId, roots: &mut Vec<Root>) 
         let span = program.span(module, function.name_range);
         let mut add = |runs_on: RunsOn, shares_self: bool| {
             let self_parallel = runs_on.is_self_parallel();
-            roots.push(Root { function: id, runs_on, self_parallel, shares_self, span, started: None });
+            roots.push(Root { function: id, runs_on, self_parallel, shares_self, own_self: true, span, started: None });
         };
         if let Some(class) = function.class {
             let class = program.class_id(module, class);

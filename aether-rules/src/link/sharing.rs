@@ -143,7 +143,7 @@ fn class_promise(program: &Program, class: ClassId) -> Option<Promise> {
     }
     let mut found: Option<Promise> = None;
     for (&name, attr) in &program.class(class).attrs {
-        let role = attr.kind.role();
+        let role = program.role(attr.kind);
         let Some(span) = attribute_span(program, class, name) else { continue };
         let promise = match role {
             Some(Role::Lock(_)) => Promise::OwnsLock(span),
@@ -194,7 +194,7 @@ fn module_promise(program: &Program, module: ModuleId) -> Option<Promise> {
         .filter_map(|(index, var)| {
             let span = program.span(module, var.range);
             let imported = var.values.iter().all(|&value| matches!(facts.terms.get(value), Term::Import(_)));
-            match program.var_kinds[module.index()][index].role() {
+            match program.role(program.var_kinds[module.index()][index]) {
                 _ if imported => None,
                 Some(Role::Lock(_)) => Some(Promise::OwnsLock(span)),
                 Some(Role::ThreadLocal) => Some(Promise::OwnsThreadLocal(span)),
@@ -274,6 +274,14 @@ fn guarding_lock(program: &Program, module: ModuleId, place: Place, name: Sym) -
 }
 
 impl Program {
+    /// What an object is for, its class's library bases included.
+    pub fn role(&self, kind: Kind) -> Option<Role> {
+        match kind {
+            Kind::Instance(class) => self.lib_bases(class).iter().find_map(|&base| crate::model::role_of(base)),
+            kind => kind.role(),
+        }
+    }
+
     /// Why the owner of a place is taken to promise thread safety, if it is.
     pub fn promise_of(&self, place: Place) -> Option<Promise> {
         match place.root {
@@ -349,11 +357,20 @@ impl Program {
 
     /// An access on another thread that may happen at the same time as this one, at least one of the two a write.
     pub fn conflict<'a>(&'a self, access: &'a Access, matters: impl Fn(&Access) -> bool) -> Option<Conflict<'a>> {
+        self.conflict_holding(access, &self.held_at_access(access), matters)
+    }
+
+    /// The same, for something that spans several steps and holds only `held` all the way.
+    pub fn conflict_holding<'a>(
+        &'a self,
+        access: &'a Access,
+        held: &super::locks::LockSet,
+        matters: impl Fn(&Access) -> bool,
+    ) -> Option<Conflict<'a>> {
         let threads = self.threads_of(access);
         if threads.is_empty() {
             return None;
         }
-        let held = self.held_at_access(access);
         // Another access is better evidence than the same one on a second thread, and a write better than a read.
         let mut candidates: Vec<&Access> = self.accesses(access.place).iter().collect();
         candidates.sort_by_key(|other| (std::ptr::eq(*other, access), other.function == access.function, !other.kind.writes()));
@@ -361,11 +378,14 @@ impl Program {
             if !(other.kind.writes() || access.kind.writes()) || !matters(other) {
                 continue;
             }
-            if self.held_at_access(other).meets(&held) {
+            if self.held_at_access(other).meets(held) {
                 continue;
             }
             for &other_thread in &self.threads_of(other) {
                 for &thread in &threads {
+                    if self.on_own_objects((access, thread), (other, other_thread)) {
+                        continue;
+                    }
                     if !self.ordered((access, thread), (other, other_thread)) {
                         return Some(Conflict { access, thread, other, other_thread });
                     }
@@ -375,16 +395,30 @@ impl Program {
         None
     }
 
-    /// How an access is shared.
-    pub fn sharing<'a>(&'a self, access: &'a Access, matters: impl Fn(&Access) -> bool) -> Sharing<'a> {
+    /// Whether two threads that each have an object of their own touch an attribute of it.
+    fn on_own_objects(&self, a: (&Access, ThreadOf), b: (&Access, ThreadOf)) -> bool {
+        let through_self = |access: &Access| matches!(access.receiver, Receiver::Own | Receiver::OfOwn);
+        let own = |thread| matches!(thread, ThreadOf::Root(root) if self.root(root).own_self);
+        let is_attr = matches!(a.0.place.root, PlaceRoot::Attr(..));
+        is_attr && own(a.1) && own(b.1) && through_self(a.0) && through_self(b.0)
+    }
+
+    /// How an access is shared; `None` when it is known not to be.
+    ///
+    /// Where known threads reach the place, they decide: a single writer, or a join in between, is an answer. Only a
+    /// place no known thread reaches is judged by what its owner promises.
+    pub fn sharing<'a>(&'a self, access: &'a Access, matters: impl Fn(&Access) -> bool) -> Option<Sharing<'a>> {
         if let Some(conflict) = self.conflict(access, matters) {
-            return Sharing::Proven(conflict);
+            return Some(Sharing::Proven(conflict));
+        }
+        if self.accesses(access.place).iter().any(|other| self.thread_visits(other.function).next().is_some()) {
+            return None;
         }
         match self.promise_of(access.place) {
             Some(promise) if matches!(access.receiver, Receiver::Own | Receiver::OfOwn | Receiver::Global) => {
-                Sharing::Promised(promise)
+                Some(Sharing::Promised(promise))
             }
-            _ => Sharing::Possible,
+            _ => Some(Sharing::Possible),
         }
     }
 

@@ -92,7 +92,7 @@ impl Builder {
             Expr::Starred(starred) => {
                 let value = self.expr(&starred.value);
                 self.emit(EventKind::Iterate(value), starred.value.range());
-                TermId::OPAQUE
+                self.element(value)
             }
             Expr::Slice(slice) => {
                 for part in [&slice.lower, &slice.upper, &slice.step].into_iter().flatten() {
@@ -284,6 +284,10 @@ impl Builder {
                 None => {
                     let merged = self.expr(&item.value);
                     self.emit(EventKind::Iterate(merged), item.value.range());
+                    let element = self.element(merged);
+                    if terms.len() < MAX_ELEMENTS {
+                        terms.push(element);
+                    }
                     continue;
                 }
             }

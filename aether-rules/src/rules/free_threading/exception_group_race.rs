@@ -84,8 +84,8 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
 
 /// The object a `raise` raises, if it is kept where several threads find it.
 fn raised(cx: &RuleContext<'_>, function: FuncIx, id: FuncId, term: TermId, span: Span) -> Option<Finding> {
-    let (place, _) = cx.program.place(cx.module, function, unchained(cx, term))?;
-    let made = cx.program.stored_values(place).into_iter().find(|&(module, value, _)| is_exception_instance(cx.program, module, value));
+    let (place, _) = cx.program.place(cx.module, function, term)?;
+    let definition = definition(cx.program, place, 0)?;
     let is_kept = matches!(place.root, PlaceRoot::Global(..) | PlaceRoot::ClassAttr(..));
     let threads: Vec<ThreadOf> = cx.program.thread_visits(id).map(|visit| ThreadOf::Root(visit.root)).collect();
     let several = threads.len() > 1
@@ -94,16 +94,14 @@ fn raised(cx: &RuleContext<'_>, function: FuncIx, id: FuncId, term: TermId, span
         (true, true) => Confidence::High,
         (true, false) if cx.program.promise_of(place).is_some() => Confidence::Medium,
         (true, false) => Confidence::Low,
+        (false, true) if !matches!(place.root, PlaceRoot::Cell(..)) || is_captured(cx, function, term) => Confidence::High,
+        (false, false) if matches!(place.root, PlaceRoot::Attr(..)) && is_seen_by_threads(cx, place) => Confidence::Low,
         (false, _) => return None,
     };
-    let (module, value, _) = made?;
     let name = cx.program.place_name(place);
-    let facts = &cx.program.module(module).facts;
-    let Term::Call(call) = facts.terms.get(value) else { return None };
-    let definition = cx.program.span(module, facts.calls[call.index()].range);
     let mut finding = Finding::new(span, confidence, format!("`{name}` is one exception object, raised by several threads"))
         .label("each raise writes its traceback into the same object")
-        .evidence(Evidence::new(EvidenceRole::Definition, definition, "made once, here"));
+        .evidence(Evidence::new(EvidenceRole::Definition, definition, "one object, from here"));
     if let Some(&thread) = threads.first() {
         finding = finding.on_thread(cx.program.thread_name(thread));
         finding = evidence::on_thread(cx.program, finding, id, thread);
@@ -114,16 +112,38 @@ fn raised(cx: &RuleContext<'_>, function: FuncIx, id: FuncId, term: TermId, span
     Some(finding.note("all builds: `__traceback__` and `__context__` are set on every raise").help("raise the class, or make a new instance where it is raised"))
 }
 
-/// `raise X.with_traceback(None)` raises X.
-fn unchained(cx: &RuleContext<'_>, term: TermId) -> TermId {
+/// Where the exception object in a place is made, or caught and kept.
+fn definition(program: &Program, place: Place, depth: usize) -> Option<Span> {
+    const MAX_DEPTH: usize = 2;
+    program.stored_values(place).into_iter().find_map(|(module, value, function)| {
+        let facts = &program.module(module).facts;
+        match facts.terms.get(value) {
+            Term::Call(call) if is_exception_instance(program, module, value) => {
+                Some(program.span(module, facts.calls[call.index()].range))
+            }
+            Term::Name(_) if depth < MAX_DEPTH => {
+                let var = facts.var_of(value)?;
+                let caught = facts.vars[var.index()].values.iter().any(|&value| matches!(facts.terms.get(value), Term::Caught(_)));
+                if caught {
+                    return Some(program.span(module, facts.vars[var.index()].range));
+                }
+                let (place, _) = program.place(module, function, value)?;
+                definition(program, place, depth + 1)
+            }
+            _ => None,
+        }
+    })
+}
+
+/// Whether the raised name belongs to an enclosing function.
+fn is_captured(cx: &RuleContext<'_>, function: FuncIx, term: TermId) -> bool {
     let facts = cx.facts();
-    if let Term::Call(call) = facts.terms.get(term)
-        && let Term::Attr(base, name) = facts.terms.get(facts.calls[call.index()].callee)
-        && name == sym!("with_traceback")
-    {
-        return base;
-    }
-    term
+    facts.var_of(term).is_some_and(|var| facts.var_scope(var) != crate::facts::ScopeKind::Function(function))
+}
+
+fn is_seen_by_threads(cx: &RuleContext<'_>, place: Place) -> bool {
+    let on_thread = |access: &Access| cx.program.thread_visits(access.function).next().is_some();
+    cx.program.promise_of(place).is_some() || cx.program.accesses(place).iter().any(on_thread)
 }
 
 fn overlaps(cx: &RuleContext<'_>, thread: ThreadOf) -> bool {

@@ -1,6 +1,7 @@
 //! `AET001`: the locals of a frame that another thread may be executing.
 
 use crate::declare_rule;
+use crate::evidence;
 use crate::facts::{EventKind, FuncIx, Term, TermId};
 use crate::finding::{Evidence, EvidenceRole};
 use crate::link::{Kind, ModuleId, Program, PlaceRoot, ThreadOf};
@@ -69,7 +70,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     if cx.settings().target_builds == TargetBuilds::Gil {
         return;
     }
-    for (function, _) in cx.functions() {
+    for (function, id) in cx.functions() {
         for (_, event) in cx.events(function) {
             let EventKind::Load(term) = event.kind else { continue };
             let Term::Attr(frame, name) = cx.facts().terms.get(term) else { continue };
@@ -77,9 +78,23 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
                 continue;
             }
             let owner = Origin { program: cx.program }.of(cx.module, function, frame, 0);
-            findings.report(describe(cx, cx.span(event.range), owner));
+            if owner == Owner::Unknown && !is_called_frame(cx, frame) {
+                continue;
+            }
+            let finding = describe(cx, cx.span(event.range), owner);
+            let thread = cx.program.thread_visits(id).next();
+            findings.report(match thread {
+                Some(visit) => evidence::with_root(cx.program, finding, id, visit.root),
+                None => finding,
+            });
         }
     }
+}
+
+/// Whether the code itself calls it a frame: the only hint about a value of unknown origin.
+fn is_called_frame(cx: &RuleContext<'_>, frame: TermId) -> bool {
+    let facts = cx.facts();
+    facts.var_of(frame).is_some_and(|var| facts.name(facts.vars[var.index()].name).contains("frame"))
 }
 
 fn may_be_frame(cx: &RuleContext<'_>, frame: TermId) -> bool {

@@ -71,7 +71,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     for place in cx.program.places_of(cx.module) {
         let Some(kind) = consumable(cx, place) else { continue };
         let consumers = cx.program.accesses(place).iter().filter(|access| consumes(access));
-        let sharings = consumers.map(|access| (access, cx.program.sharing(access, consumes)));
+        let sharings = consumers.filter_map(|access| Some((access, cx.program.sharing(access, consumes)?)));
         let plausible = sharings.filter(|(access, sharing)| is_plausible(cx, access, sharing));
         let best = plausible.min_by_key(|(access, sharing)| {
             let on_thread = cx.program.thread_visits(access.function).next().is_none();
@@ -101,8 +101,17 @@ fn is_plausible(cx: &RuleContext<'_>, access: &Access, sharing: &Sharing<'_>) ->
     let rebound = cx.program.accesses(access.place).iter().any(|other| other.function == access.function && matches!(other.kind, AccessKind::Write(..)));
     match sharing {
         Sharing::Proven(_) => !rebound,
-        Sharing::Promised(_) | Sharing::Possible => !rebound && cx.program.held_at_access(access).is_empty() && matches!(access.receiver, crate::link::Receiver::Global),
+        Sharing::Promised(_) | Sharing::Possible => {
+            let is_global = matches!(access.receiver, crate::link::Receiver::Global);
+            !rebound && is_global && cx.program.held_at_access(access).is_empty() && takes_one(cx, access)
+        }
     }
+}
+
+/// `next(ids)` hands out one element per call, to whoever calls; a loop uses the iterator up by itself.
+fn takes_one(cx: &RuleContext<'_>, access: &Access) -> bool {
+    let event = cx.program.module(access.module).facts.events[access.event.index()];
+    matches!(event.kind, crate::facts::EventKind::Call(_))
 }
 
 fn describe(cx: &RuleContext<'_>, access: &Access, sharing: &Sharing<'_>, kind: Role) -> Finding {

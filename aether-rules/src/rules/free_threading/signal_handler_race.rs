@@ -5,7 +5,7 @@ use crate::evidence;
 use crate::facts::{CallIx, CtxIx, CtxKind, EventKind, Qual, Term};
 use crate::finding::{Evidence, EvidenceRole};
 use crate::link::{Access, AccessKind, FuncId, LockId, RootId, Touch};
-use crate::model::{Effect, LockKind, RunsOn};
+use crate::model::{Effect, RunsOn};
 use crate::source::Span;
 use crate::{Confidence, Finding, Findings, RuleContext, qual};
 
@@ -126,8 +126,7 @@ fn locks(cx: &RuleContext<'_>, id: FuncId, root: RootId) -> Vec<Misdeed> {
     });
     for (term, range) in withs.chain(acquires) {
         let Some(lock) = cx.program.lock_of(cx.module, function, term) else { continue };
-        let blocks = matches!(cx.program.lock(lock).kind, LockKind::Lock | LockKind::Semaphore);
-        if blocks && let Some(other) = taken_elsewhere(cx, lock, root) {
+        if !cx.program.is_reentrant(lock) && let Some(other) = taken_elsewhere(cx, lock, root) {
             let name = cx.program.lock_name(lock);
             found.push(Misdeed {
                 span: cx.span(range),
@@ -170,7 +169,7 @@ fn updates(cx: &RuleContext<'_>, id: FuncId, root: RootId) -> Vec<Misdeed> {
     let mut found = Vec::new();
     for place in cx.program.all_places() {
         let accesses = cx.program.accesses(place);
-        let own = accesses.iter().filter(|access| access.function == id && changes(access));
+        let own = accesses.iter().filter(|access| access.function == id && (changes(access) || cx.program.writes_back(access)));
         let Some(access) = own.min_by_key(|access| access.range.start()) else { continue };
         let disturbed = |other: &&Access| {
             let clash = other.kind.writes() || (other.kind == AccessKind::Iterate && access.kind.resizes());

@@ -122,16 +122,21 @@ fn inferred(cx: &RuleContext<'_>, place: Place, guard: InferredGuard) -> Option<
         None if cx.program.promise_of(place).is_some() => Confidence::Medium,
         None => Confidence::Low,
     };
+    let lock_id = guard.lock;
     let lock = cx.program.lock_name(guard.lock);
     let mut finding = describe(cx, access, &lock, confidence);
     if let Some(conflict) = conflict {
         finding = evidence::explain(cx.program, finding, access, &crate::link::Sharing::Proven(conflict));
     }
     for other in guarded_examples(cx, place, guard.lock) {
-        let text = format!("{} with `{lock}` held", other.kind.verb());
-        let span = evidence::span_of(cx.program, other);
-        if finding.evidence.iter().all(|evidence| evidence.span != span) {
-            finding = finding.evidence(Evidence::new(EvidenceRole::OtherAccess, span, text));
+        let verb = other.kind.verb();
+        let access = (EvidenceRole::OtherAccess, evidence::span_of(cx.program, other), format!("{verb} with `{lock}` held"));
+        let taken = cx.program.lock_taken_at(other.module, other.ctx, lock_id);
+        let taken = taken.map(|span| (EvidenceRole::Lock, span, format!("`{lock}` is taken here")));
+        for (role, span, text) in taken.into_iter().chain([access]) {
+            if finding.evidence.iter().all(|evidence| evidence.span != span) {
+                finding = finding.evidence(Evidence::new(role, span, text));
+            }
         }
     }
     let name = cx.program.place_name(place);
@@ -166,10 +171,32 @@ fn is_hazard(cx: &RuleContext<'_>, access: &Access, guard: InferredGuard) -> boo
     match access.kind {
         AccessKind::Write(..) | AccessKind::Augment(..) | AccessKind::Delete(_) => true,
         AccessKind::Method(_, Effect::Resize | Effect::Modify | Effect::Consume) => true,
-        AccessKind::Iterate => true,
+        AccessKind::Iterate => is_changed_in_place(cx, access.place),
+        AccessKind::Touch(Touch::Whole) if is_torn_pair(cx, access, guard.lock) => true,
         AccessKind::Touch(Touch::Element(_)) => locked >= 4 * bare && !is_tolerant(cx, access),
         AccessKind::Touch(Touch::Whole) | AccessKind::Method(..) => false,
     }
+}
+
+/// Whether somebody changes the container itself; one that is only ever replaced is copy-on-write.
+fn is_changed_in_place(cx: &RuleContext<'_>, place: Place) -> bool {
+    cx.program.accesses(place).iter().any(|access| access.kind.writes() && !access.kind.is_whole())
+}
+
+/// Whether a function reads two places bare that another one writes together under the lock.
+fn is_torn_pair(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> bool {
+    let program = cx.program;
+    let writers = |place: Place| {
+        let locked = program.accesses(place).iter().filter(|other| other.kind.writes() && program.held_at_access(other).holds(lock));
+        locked.map(|other| other.function).collect::<Vec<_>>()
+    };
+    let own = writers(access.place);
+    program.places_of(cx.module).filter(|place| place.root != access.place.root).any(|place| {
+        let read_here = program.accesses(place).iter().any(|other| {
+            other.function == access.function && other.kind == AccessKind::Touch(Touch::Whole) && program.held_at_access(other).is_empty()
+        });
+        read_here && writers(place).iter().any(|writer| own.contains(writer))
+    })
 }
 
 /// Code that runs when nobody else does any more, or prints for a person.

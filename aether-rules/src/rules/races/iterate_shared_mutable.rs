@@ -72,7 +72,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
         }
         let loops = accesses.iter().filter(|access| access.kind == AccessKind::Iterate);
         let sharings = loops.filter_map(|access| {
-            let sharing = cx.program.sharing(access, disturbs);
+            let sharing = cx.program.sharing(access, disturbs)?;
             let plausible = match &sharing {
                 Sharing::Proven(_) => true,
                 Sharing::Promised(_) => unguarded(cx, access, disturbs) && !evidence::assumes_lock(cx.program, access.function),

@@ -65,12 +65,11 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     for place in cx.program.places_of(cx.module) {
         let accesses = cx.program.accesses(place);
         let candidates = accesses.iter().filter(|access| is_lossy(cx, access));
-        let unlocked = candidates.filter(|access| cx.program.held_at_access(access).is_empty());
-        let sharings = unlocked.map(|access| (access, cx.program.sharing(access, |other| other.kind.writes())));
+        let sharings = candidates.filter_map(|access| sharing(cx, access).map(|sharing| (access, sharing)));
         // One finding per place: the best proof, then the first in the source.
         let best = sharings.min_by_key(|(access, sharing)| (std::cmp::Reverse(sharing.confidence()), access.module, access.range.start()));
         let Some((access, sharing)) = best else { continue };
-        if findings.wants(sharing.confidence()) && is_believable(cx, access, &sharing) {
+        if findings.wants(sharing.confidence()) {
             findings.report(describe(cx, access, &sharing));
         }
     }
@@ -99,14 +98,14 @@ fn extends_container(cx: &RuleContext<'_>, access: &Access, value: TermId) -> bo
     (is_display || is_container) && !is_tuple
 }
 
-/// A promise of thread safety covers a place that the class itself treats as shared state, not every counter in it.
-fn is_believable(cx: &RuleContext<'_>, access: &Access, sharing: &Sharing<'_>) -> bool {
+/// How the place is shared. A lock is an answer unless the other side provably holds another one.
+fn sharing<'a>(cx: &RuleContext<'a>, access: &'a Access) -> Option<Sharing<'a>> {
+    let sharing = cx.program.sharing(access, |other| other.kind.writes())?;
+    let unlocked = cx.program.held_at_access(access).is_empty();
     match sharing {
-        Sharing::Proven(_) | Sharing::Possible => true,
-        Sharing::Promised(_) => {
-            let is_documented_caller_lock = crate::evidence::assumes_lock(cx.program, access.function);
-            !is_documented_caller_lock
-        }
+        Sharing::Proven(_) => Some(sharing),
+        Sharing::Promised(_) if evidence::assumes_lock(cx.program, access.function) => None,
+        Sharing::Promised(_) | Sharing::Possible => unlocked.then_some(sharing),
     }
 }
 
