@@ -5,6 +5,7 @@
 mod bad_input;
 mod configuration;
 mod discovery;
+mod documentation;
 mod information;
 mod options;
 mod output;

@@ -19,8 +19,8 @@ fn build(folder: &Path) -> PathBuf {
     }
     let manifest = fs::read_to_string(original.join("Cargo.toml")).expect("a manifest");
     let manifest = manifest
-        .replace("\"../../../aether-rules\"", &format!("{:?}", workspace.join("aether-rules")))
-        .replace("\"../..\"", &format!("{lint:?}"));
+        .replace("\"../../../aether-rules\"", &format!("\"{}\"", workspace.join("aether-rules").display()))
+        .replace("\"../..\"", &format!("\"{}\"", lint.display()));
     fs::write(folder.join("Cargo.toml"), manifest).expect("a manifest");
     // The same versions, so that the dependencies are built already.
     fs::copy(workspace.join("Cargo.lock"), folder.join("Cargo.lock")).expect("a lock file");
