@@ -21,7 +21,7 @@ mod parse;
 mod rules;
 mod suppression;
 
-pub use analyze::analyze;
+pub use analyze::{analyze, analyze_on};
 pub use context::RuleContext;
 pub use diagnostic::{AnalyzedFile, Diagnostic, Report, Statistics};
 pub use finding::{Applicability, Edit, Evidence, EvidenceRole, Finding, Findings, Fix};
