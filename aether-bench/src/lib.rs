@@ -10,6 +10,7 @@
 
 mod num;
 pub mod os;
+pub mod pool;
 pub mod profile;
 pub mod python;
 pub mod stats;
