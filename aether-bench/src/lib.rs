@@ -13,4 +13,7 @@ pub mod os;
 pub mod pool;
 pub mod profile;
 pub mod python;
+pub mod regress;
+pub mod report;
 pub mod stats;
+pub mod workloads;

@@ -14,7 +14,7 @@ use crate::stats::rng::Rng;
 use crate::stats::{Estimate, bootstrap};
 
 /// Above this error a fit describes, but predicts nothing.
-const TRUSTED_ERROR: f64 = 0.05;
+pub(super) const TRUSTED_ERROR: f64 = 0.05;
 const RESAMPLES: usize = 400;
 
 /// The Universal Scalability Law.

@@ -132,16 +132,25 @@ fn ratio_to_plateau(point: &Point, plateau: &[&Point]) -> Estimate {
 }
 
 fn recommend(points: &[Point], ratios: &[Estimate], peak: usize) -> Recommended {
-    let chosen = points
-        .iter()
-        .zip(ratios)
-        .find(|(point, ratio)| point.n <= peak && ratio.lo >= ENOUGH);
-    let n = chosen.map_or(peak, |(point, _)| point.n);
+    let smallest = |enough: fn(&Estimate) -> bool| {
+        let mut sizes = points
+            .iter()
+            .zip(ratios)
+            .filter(|(point, _)| point.n <= peak);
+        sizes
+            .find(|(_, ratio)| enough(ratio))
+            .map(|(point, _)| point.n)
+    };
+    let proven = smallest(|ratio| ratio.lo >= ENOUGH);
+    // Where noise hides every lower bound, the estimates are still a better guess than the luckiest size.
+    let n = proven
+        .or_else(|| smallest(|ratio| ratio.est >= ENOUGH))
+        .unwrap_or(peak);
     let open = points
         .iter()
         .zip(ratios)
         .any(|(point, ratio)| point.n < n && ratio.hi >= ENOUGH);
-    let status = if chosen.is_none() || open {
+    let status = if proven.is_none() || open {
         Status::Inconclusive
     } else {
         Status::Proven

@@ -4,7 +4,7 @@
 
 use super::analysis::SaturationAnalysis;
 use super::cause::Cause;
-use super::fits::Model;
+use super::fits::{Model, TRUSTED_ERROR};
 use super::point::Doubt;
 use super::shape::{Confirmation, Status};
 
@@ -68,6 +68,16 @@ fn cause(analysis: &SaturationAnalysis) -> String {
 fn model(analysis: &SaturationAnalysis) -> Option<String> {
     let fits = analysis.fits?;
     let usl = fits.usl;
+    let error = match fits.chosen {
+        Model::Ceiling => fits.ceiling.error,
+        Model::Usl => usl.error,
+    };
+    if error > TRUSTED_ERROR {
+        let percent = 100.0 * error;
+        return Some(format!(
+            "Neither model explains the curve (error {percent:.1} %)."
+        ));
+    }
     Some(match fits.chosen {
         Model::Ceiling => format!(
             "A ceiling explains the curve: {:.4} tasks/s a thread up to {:.4} tasks/s (error {:.1} %).",
