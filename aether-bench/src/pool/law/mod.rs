@@ -185,7 +185,7 @@ impl Law {
 
     /// Whether this tick's decision needs the CPU times of the workers, which cost a system call or two each.
     pub fn wants_usage(&self, at_ns: u64, queued: usize) -> bool {
-        let crowd = queued >= self.n && self.may_burst();
+        let crowd = self.crowded(queued) && self.may_burst();
         match &self.window {
             None => at_ns >= self.settle_until_ns || crowd,
             Some(window) => window.age_ns(at_ns) >= self.window_ns || crowd,

@@ -87,6 +87,7 @@ struct Simulation {
     readings: Vec<Reading>,
     progress: Vec<f64>,
     decisions: Vec<Decision>,
+    queued: usize,
 }
 
 impl Simulation {
@@ -105,6 +106,7 @@ impl Simulation {
             readings: Vec::new(),
             progress: Vec::new(),
             decisions: Vec::new(),
+            queued: 200,
         }
     }
 
@@ -140,7 +142,7 @@ impl Simulation {
         }
         let snapshot = Snapshot {
             at_ns: self.at_ns,
-            queued: 200,
+            queued: self.queued,
             active: n,
             foreign_cores: 0.0,
             readings: self.readings.clone(),
@@ -353,4 +355,19 @@ fn long_computations_are_not_mistaken_for_starvation() {
         "{}",
         simulation.law.target()
     );
+}
+
+/// 60 tasks at a time, on a pool that has learned that they scale: the 28 that 32 workers leave are not left waiting.
+#[test]
+fn what_a_burst_leaves_queued_gets_workers_too() {
+    let mut simulation = Simulation::new(64, 0.0, 1);
+    simulation.run(0.2, 64, &sleeps);
+    assert_eq!(simulation.law.set_bounds(1, 32), 32);
+    simulation.law.set_bounds(1, 64);
+    simulation.queued = 0;
+    simulation.run(0.3, 64, &sleeps);
+    assert_eq!(simulation.law.target(), 32, "no work, no growth");
+    simulation.queued = 28;
+    simulation.run(0.03, 64, &sleeps);
+    assert_eq!(simulation.law.target(), 60);
 }

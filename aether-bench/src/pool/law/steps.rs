@@ -236,6 +236,11 @@ impl Law {
         }))
     }
 
+    /// Whether more is queued than the workers at hand will have taken in a moment.
+    pub(super) fn crowded(&self, queued: usize) -> bool {
+        queued >= self.n.div_ceil(4)
+    }
+
     /// Whether a burst would be answered at all: the load is known to scale, and there is room.
     pub(super) fn may_burst(&self) -> bool {
         self.n < self.limits.max
@@ -244,9 +249,11 @@ impl Law {
                 .is_some_and(|elasticity| elasticity >= SCALES)
     }
 
-    /// Everybody at work, as much again queued, and the cores idle: work that scales is answered at once.
+    /// Everybody at work, a good deal more queued, and the cores idle: work that scales is answered at once, with a
+    /// worker for each task up to twice as many. (Asking for a backlog of n leaves 60 tasks on 32 workers: half of them
+    /// wait for the others, every time.)
     pub(super) fn burst(&mut self, now: &Snapshot) -> Option<Decision> {
-        let full = now.queued >= self.n && now.active >= self.n && self.may_burst();
+        let full = self.crowded(now.queued) && now.active >= self.n && self.may_burst();
         let cpu: u64 = now
             .readings
             .iter()
@@ -267,7 +274,7 @@ impl Law {
             return None;
         }
         self.phase = Phase::Baseline;
-        self.resize(now.at_ns, 2 * self.n, Why::Burst)
+        self.resize(now.at_ns, self.n + now.queued.min(self.n), Why::Burst)
     }
 
     /// Tasks are queued and none completes: they may wait for tasks that are still queued.

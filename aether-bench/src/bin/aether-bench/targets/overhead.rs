@@ -77,14 +77,24 @@ fn controller(times: Times) -> Result<Line, AnyError> {
     Ok(Line::at_most(what, percent, 0.5, " %"))
 }
 
+/// Of all controllers of this process: the one under load is the only one awake.
 fn controller_cpu_ns() -> Option<u64> {
-    let tasks = std::fs::read_dir("/proc/self/task").ok()?;
-    let read =
-        |task: &std::fs::DirEntry, name: &str| std::fs::read_to_string(task.path().join(name));
-    let mut found = tasks.filter_map(Result::ok).filter(|task| {
+    let tasks = std::fs::read_dir("/proc/self/task")
+        .ok()?
+        .filter_map(Result::ok);
+    let read = |task: &std::fs::DirEntry, name: &str| {
+        std::fs::read_to_string(task.path().join(name)).unwrap_or_default()
+    };
+    let times: Vec<u64> = tasks
         // The kernel keeps fifteen characters of a thread's name.
-        read(task, "comm").is_ok_and(|name| name.starts_with("aether-controll"))
-    });
-    let times = read(&found.next()?, "schedstat").ok()?;
-    times.split_ascii_whitespace().next()?.parse().ok()
+        .filter(|task| read(task, "comm").starts_with("aether-controll"))
+        .filter_map(|task| {
+            read(&task, "schedstat")
+                .split_ascii_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        })
+        .collect();
+    (!times.is_empty()).then(|| times.iter().sum())
 }
