@@ -15,6 +15,9 @@ use crate::{Confidence, RuleContext, naming, qual, sym};
 /// How many functions may lie between the loop and the call.
 const MAX_DEPTH: usize = 5;
 
+/// How many functions may lie below a test before it is anybody's guess whether this caller passes it.
+const MAX_CONDITIONAL: usize = 1;
+
 /// A call somewhere in the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Site {
@@ -54,6 +57,12 @@ impl OnLoop {
     /// Whether the coroutine makes the call itself.
     pub(crate) fn is_direct(&self) -> bool {
         self.entry == self.site
+    }
+
+    /// The functions on the way, the coroutine's first.
+    pub(crate) fn functions(&self) -> impl Iterator<Item = FuncId> + '_ {
+        let sites = [self.entry].into_iter().chain(self.path.iter().copied()).chain([self.site]);
+        sites.map(|site| site.function)
     }
 
     /// High for what the coroutine does itself, medium for what it calls, low where a mode decides.
@@ -182,7 +191,8 @@ impl Search<'_> {
                 below.path.insert(0, site);
                 below
             };
-            if asks || is_optional(facts, local, event.ctx) {
+            let is_far = below.path.len() > MAX_CONDITIONAL && is_conditional(facts, event.ctx);
+            if asks || is_far || is_optional(facts, local, event.ctx) {
                 below.certainty = Certainty::Optional;
             }
             if best.as_ref().is_none_or(|best| below.certainty < best.certainty) {
@@ -225,8 +235,17 @@ fn asks_where_it_runs(program: &Program, module: ModuleId, function: FuncIx) -> 
     })
 }
 
+/// Whether any test decides; the one of a `while` loop counts as passed.
+fn is_conditional(facts: &ModuleFacts, ctx: CtxIx) -> bool {
+    facts.ctx_chain(ctx).any(|(_, ctx)| match ctx.kind {
+        CtxKind::Branch(..) => facts.ctxs[ctx.parent.index()].kind != CtxKind::While,
+        CtxKind::Handler(_) | CtxKind::Maybe => true,
+        _ => false,
+    })
+}
+
 /// Whether a test decides that is about the mode of a call: a parameter, or a name that speaks of waiting.
-fn is_optional(facts: &ModuleFacts, function: FuncIx, ctx: CtxIx) -> bool {
+pub(crate) fn is_optional(facts: &ModuleFacts, function: FuncIx, ctx: CtxIx) -> bool {
     facts.ctx_chain(ctx).any(|(_, ctx)| match ctx.kind {
         CtxKind::Branch(test, _) => decides_mode(facts, function, test),
         _ => false,

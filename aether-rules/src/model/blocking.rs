@@ -123,7 +123,7 @@ const GROUPS: &[Group] = &[
             ("urllib.request.urlopen", None, None),
             ("urllib.request.urlretrieve", None, None),
             ("socket.create_connection", None, None),
-            ("socket.getaddrinfo", None, None),
+            ("socket.getaddrinfo", at(5, "flags"), None),
             ("socket.gethostbyname", None, None),
             ("requests.request", None, None),
             ("requests.get", None, None),

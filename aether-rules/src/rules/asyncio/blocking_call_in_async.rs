@@ -1,9 +1,9 @@
 //! `AET501`: a coroutine, or what it calls, keeps the loop's thread waiting.
 
 use crate::declare_rule;
-use crate::facts::{CallIx, CtxKind, EventKind, Term, TermId};
-use crate::link::{ModuleId, Program};
-use crate::model::Blocking;
+use crate::facts::{CallIx, CtxKind, EventKind, Sym, Term, TermId};
+use crate::link::{Kind, ModuleId, Program};
+use crate::model::{Blocking, Role};
 use crate::on_loop::{self, OnLoop, Site};
 use crate::{Finding, Findings, RuleContext, naming, qual, sym};
 
@@ -63,11 +63,17 @@ declare_rule! {
     }
 }
 
+/// Methods that tell whether there is anything to wait for.
+const QUESTIONS: &[Sym] = &[
+    Sym::new("done"), Sym::new("empty"), Sym::new("full"), Sym::new("qsize"), Sym::new("poll"), Sym::new("locked"),
+];
+
 fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     let program = cx.program;
     for found in on_loop::calls_on_loop(cx, &|site| waits(program, site).is_some()) {
         if findings.wants(found.confidence())
             && let Some(blocking) = waits(program, found.site)
+            && !was_asked_before(program, &found)
         {
             findings.report(describe(cx, &found, blocking));
         }
@@ -81,7 +87,7 @@ fn waits(program: &Program, site: Site) -> Option<&'static Blocking> {
     let receiver = facts.receiver_of(site.call);
     // In an ordinary function `acquire()` is a `with lock:` spelt out: a short wait, as a rule.
     let is_critical_section = facts.callee_name(site.call) == Some(sym!("acquire")) && !on_loop::runs_on_loop(program, site.function);
-    let known_done = is_tested(program, site, receiver) || was_awaited(program, site, receiver);
+    let known_done = is_tested(program, site, receiver) || waited_before(program, site, receiver);
     (!known_done && !is_critical_section).then_some(blocking)
 }
 
@@ -96,17 +102,36 @@ fn is_tested(program: &Program, site: Site, receiver: TermId) -> bool {
 }
 
 fn asks(program: &Program, module: ModuleId, test: TermId, receiver: TermId) -> bool {
-    let questions = [sym!("done"), sym!("empty"), sym!("full"), sym!("qsize"), sym!("poll"), sym!("locked")];
     let facts = &program.module(module).facts;
     if let Term::Call(call) = facts.terms.get(test) {
         let question = facts.callee_name(call);
-        return facts.receiver_of(call).same(receiver) && question.is_some_and(|name| questions.contains(&name));
+        return facts.receiver_of(call).same(receiver) && question.is_some_and(|name| QUESTIONS.contains(&name));
     }
     facts.terms.children(test).any(|part| asks(program, module, part, receiver))
 }
 
-/// Whether the future a call is made on was handed to asyncio before, which waits for it without blocking.
-fn was_awaited(program: &Program, site: Site, receiver: TermId) -> bool {
+/// Whether a function on the way asks an object of the same name first: `while jobs.empty(): await …`.
+fn was_asked_before(program: &Program, found: &OnLoop) -> bool {
+    let name_of = |site: Site| {
+        let facts = &program.module(site.module).facts;
+        naming::dotted(facts, facts.receiver_of(site.call))
+    };
+    let Some(waiting) = name_of(found.site) else { return false };
+    found.functions().any(|function| {
+        let (module, local) = program.func_local(function);
+        let facts = &program.module(module).facts;
+        facts.events_of(local).iter().any(|event| match event.kind {
+            EventKind::Call(call) => {
+                let asks = facts.callee_name(call).is_some_and(|name| QUESTIONS.contains(&name));
+                asks && name_of(Site { module, function, call }).as_ref() == Some(&waiting)
+            }
+            _ => false,
+        })
+    })
+}
+
+/// Whether the same object was waited for before in the same function, by asyncio or by the thread: it is done by now.
+fn waited_before(program: &Program, site: Site, receiver: TermId) -> bool {
     let (_, function) = program.func_local(site.function);
     let facts = &program.module(site.module).facts;
     let before = facts.events_of(function).iter().take_while(|event| event.kind != EventKind::Call(site.call));
@@ -115,7 +140,20 @@ fn was_awaited(program: &Program, site: Site, receiver: TermId) -> bool {
         _ => None,
     });
     let wraps = |call: CallIx| program.library_callee(site.module, call) == Some(qual!("asyncio.wrap_future"));
-    calls.any(|call| wraps(call) && facts.args_of(call).iter().any(|arg| arg.value.same(receiver)))
+    let ends = [sym!("join"), sym!("result"), sym!("exception"), sym!("wait"), sym!("communicate")];
+    let is_last = |call: CallIx| facts.callee_name(call).is_some_and(|name| ends.contains(&name)) && is_end(program, site);
+    calls.any(|call| {
+        let of_same = facts.receiver_of(call).same(receiver);
+        (of_same && is_last(call)) || (wraps(call) && facts.args_of(call).iter().any(|arg| arg.value.same(receiver)))
+    })
+}
+
+/// Whether what is waited for happens once, as a thread ends once; an event or a queue may be waited for again.
+fn is_end(program: &Program, site: Site) -> bool {
+    let facts = &program.module(site.module).facts;
+    let kind = program.kind(site.module, facts.receiver_of(site.call));
+    let is_process = kind == Kind::Object(qual!("subprocess.Popen"));
+    is_process || matches!(kind.role(), Some(Role::Thread | Role::Process | Role::Future))
 }
 
 fn describe(cx: &RuleContext<'_>, found: &OnLoop, blocking: &Blocking) -> Finding {

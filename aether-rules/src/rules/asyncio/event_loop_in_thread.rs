@@ -3,8 +3,9 @@
 use crate::declare_rule;
 use crate::evidence;
 use crate::facts::{CallIx, CtxIx, CtxKind, EventKind, FuncIx, Qual, TermId};
-use crate::link::{FuncId, Kind, Program, RootId};
+use crate::link::{FuncId, Kind, ModuleId, Program, RootId};
 use crate::model::RunsOn;
+use crate::on_loop::is_optional;
 use crate::{Confidence, Finding, Findings, RuleContext, naming, qual, sym};
 
 declare_rule! {
@@ -76,7 +77,10 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
                 continue;
             }
             if let Some(root) = loopless_thread(cx.program, id) {
-                findings.report(describe(cx, id, call, root));
+                let confidence = confidence(cx.program, id, root, event.ctx);
+                if findings.wants(confidence) {
+                    findings.report(describe(cx, id, call, root, confidence));
+                }
             }
         }
     }
@@ -131,13 +135,27 @@ fn sets_a_loop(program: &Program, root: RootId) -> bool {
     })
 }
 
-fn describe(cx: &RuleContext<'_>, function: FuncId, call: CallIx, root: RootId) -> Finding {
-    let called = naming::callee(cx.facts(), call);
-    let thread = cx.program.root_name(root);
-    let confidence = match cx.program.root(root).runs_on {
+/// High for a thread that the program starts, medium for a server's (some run requests on the main thread), low where
+/// a mode decides: `if self.asynchronous: create_task(…)`.
+fn confidence(program: &Program, function: FuncId, root: RootId, ctx: CtxIx) -> Confidence {
+    let optional = |module: ModuleId, ctx: CtxIx| {
+        let facts = &program.module(module).facts;
+        is_optional(facts, facts.function_of_ctx(ctx), ctx)
+    };
+    let (module, _) = program.func_local(function);
+    let path = program.path_from_root(function, root);
+    if optional(module, ctx) || path.iter().any(|&(module, site)| optional(module, site.ctx)) {
+        return Confidence::Low;
+    }
+    match program.root(root).runs_on {
         RunsOn::Server => Confidence::Medium,
         _ => Confidence::High,
-    };
+    }
+}
+
+fn describe(cx: &RuleContext<'_>, function: FuncId, call: CallIx, root: RootId, confidence: Confidence) -> Finding {
+    let called = naming::callee(cx.facts(), call);
+    let thread = cx.program.root_name(root);
     let message = format!("`{called}` in the {thread}, which has no event loop");
     let finding = Finding::new(cx.span(cx.facts().calls[call.index()].range), confidence, message)
         .label("raises RuntimeError: no event loop in this thread")

@@ -3,7 +3,7 @@
 use crate::declare_rule;
 use crate::facts::{CallIx, CtxIx, CtxKind, Event, EventIx, EventKind, FuncIx, ModuleFacts, Qual, Term, TermId, Usage, VarIx};
 use crate::finding::{Applicability, Edit, Evidence, EvidenceRole, Fix};
-use crate::link::{FuncId, RootId};
+use crate::link::{FuncId, Kind, RootId};
 use crate::model::Role;
 use crate::{Confidence, Finding, Findings, RuleContext, naming, qual, spawning, sym};
 use ruff_text_size::TextRange;
@@ -170,7 +170,7 @@ fn ends_in_round(cx: &RuleContext<'_>, function: FuncIx, started: &Started, arou
     let awaited_or_left = later.into_iter().any(|(_, event)| match event.kind {
         EventKind::Await => event.range.contains_range(call),
         EventKind::Return(_) => facts.ctx_within(started.event.ctx, event.ctx),
-        EventKind::Call(wait) => waits_for(facts, wait, started.call),
+        EventKind::Call(wait) => waits(cx, wait),
         _ => false,
     });
     // `with ThreadPoolExecutor() as pool:` inside the loop waits at the end of its block.
@@ -182,14 +182,26 @@ fn ends_in_round(cx: &RuleContext<'_>, function: FuncIx, started: &Started, arou
     awaited_or_left || waits_at_exit || is_joined(cx, started, around)
 }
 
-/// `pool.submit(…).result()`, or `future.result()` of a future kept under a name.
-fn waits_for(facts: &ModuleFacts, wait: CallIx, call: CallIx) -> bool {
-    let waits = [sym!("result"), sym!("exception"), sym!("join"), sym!("get"), sym!("wait")];
-    let is_wait = facts.callee_name(wait).is_some_and(|name| waits.contains(&name));
-    let on = facts.receiver_of(wait);
-    let is_made = |term: TermId| facts.terms.get(term) == Term::Call(call);
-    let holds_it = || facts.var_of(on).is_some_and(|var| facts.vars[var.index()].values.iter().any(|&value| is_made(value)));
-    is_wait && (is_made(on) || holds_it())
+/// Whether a call in the round waits for threads or futures, these or others: then the round is not left at once.
+fn waits(cx: &RuleContext<'_>, wait: CallIx) -> bool {
+    let functions = [
+        qual!("concurrent.futures.wait"),
+        qual!("concurrent.futures.as_completed"),
+        qual!("asyncio.gather"),
+        qual!("asyncio.wait"),
+        qual!("asyncio.as_completed"),
+    ];
+    if let Some(name) = cx.program.library_callee(cx.module, wait)
+        && functions.contains(&name)
+    {
+        return true;
+    }
+    let methods = [sym!("result"), sym!("exception"), sym!("join"), sym!("shutdown")];
+    let facts = cx.facts();
+    let is_method = facts.callee_name(wait).is_some_and(|name| methods.contains(&name));
+    // `", ".join(…)` and `os.path.join(…)` wait for nobody.
+    let on = cx.program.kind(cx.module, facts.receiver_of(wait));
+    is_method && !matches!(on, Kind::Immutable | Kind::Lib(_) | Kind::Module(_))
 }
 
 /// Whether the round that starts the thread waits for it.

@@ -211,9 +211,11 @@ fn is_certain(facts: &ModuleFacts, function: FuncIx, ctx: CtxIx, calls: &[&Event
                 Arm::Else => Arm::Then,
             };
             let is_opposite = |other: CtxIx| is_arm(facts, other, at, opposite);
+            // An `assert` has no other arm.
+            let is_assert = !(0..facts.ctxs.len()).map(CtxIx::at).any(is_opposite);
             let ends = facts.events_of(function).iter().filter(|event| matches!(event.kind, EventKind::Raise(_)));
             let mut ways = calls.iter().copied().chain(ends);
-            ways.any(|event| facts.ctx_chain(event.ctx).any(|(ctx, _)| is_opposite(ctx)))
+            is_assert || ways.any(|event| facts.ctx_chain(event.ctx).any(|(ctx, _)| is_opposite(ctx)))
         }
         CtxKind::Handler(_) => false,
         _ => true,
