@@ -1,11 +1,11 @@
 //! `AET501`: a coroutine, or what it calls, keeps the loop's thread waiting.
 
 use crate::declare_rule;
-use crate::facts::{CallIx, CtxKind, EventKind, Sym, Term, TermId};
+use crate::facts::{CallIx, CtxIx, CtxKind, EventKind, Sym, Term, TermId};
 use crate::link::{Kind, ModuleId, Program};
 use crate::model::{Blocking, Role};
 use crate::on_loop::{self, OnLoop, Site};
-use crate::{Finding, Findings, RuleContext, naming, qual, sym};
+use crate::{Confidence, Finding, Findings, RuleContext, naming, qual, sym};
 
 declare_rule! {
     /// ## What it does
@@ -71,11 +71,12 @@ const QUESTIONS: &[Sym] = &[
 fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     let program = cx.program;
     for found in on_loop::calls_on_loop(cx, &|site| waits(program, site).is_some()) {
-        if findings.wants(found.confidence())
+        let confidence = if overlaps_an_await(program, found.site) { Confidence::Low } else { found.confidence() };
+        if findings.wants(confidence)
             && let Some(blocking) = waits(program, found.site)
             && !was_asked_before(program, &found)
         {
-            findings.report(describe(cx, &found, blocking));
+            findings.report(describe(cx, &found, blocking, confidence));
         }
     }
 }
@@ -122,12 +123,37 @@ fn was_asked_before(program: &Program, found: &OnLoop) -> bool {
         let facts = &program.module(module).facts;
         facts.events_of(local).iter().any(|event| match event.kind {
             EventKind::Call(call) => {
-                let asks = facts.callee_name(call).is_some_and(|name| QUESTIONS.contains(&name));
-                asks && name_of(Site { module, function, call }).as_ref() == Some(&waiting)
+                let site = Site { module, function, call };
+                is_answer(program, found.site, site, event.ctx) && name_of(site).as_ref() == Some(&waiting)
             }
             _ => false,
         })
     })
+}
+
+/// Whether a call tells that the wait is over by the time it begins. `while thread.is_alive(): thread.join(1)` does not.
+fn is_answer(program: &Program, wait: Site, asked: Site, ctx: CtxIx) -> bool {
+    let facts = &program.module(asked.module).facts;
+    let Some(question) = facts.callee_name(asked.call) else { return false };
+    let outlasts = || wait.function != asked.function || !facts.ctx_within(facts.calls[wait.call.index()].ctx, ctx);
+    let is_loop = facts.ctxs[ctx.index()].kind == CtxKind::While;
+    let is_end = question == sym!("is_alive") || question == sym!("is_set");
+    QUESTIONS.contains(&question) || (is_end && is_loop && outlasts())
+}
+
+/// Whether a thread is joined that was started here, with an `await` in between: the two have worked together, and the
+/// thread is as good as done.
+fn overlaps_an_await(program: &Program, wait: Site) -> bool {
+    let (_, function) = program.func_local(wait.function);
+    let facts = &program.module(wait.module).facts;
+    let receiver = facts.receiver_of(wait.call);
+    let is_thread = matches!(program.kind(wait.module, receiver).role(), Some(Role::Thread | Role::Process));
+    let before = facts.events_of(function).iter().take_while(|event| event.kind != EventKind::Call(wait.call));
+    let since_start = before.skip_while(|event| match event.kind {
+        EventKind::Call(call) => facts.callee_name(call) != Some(sym!("start")) || !facts.receiver_of(call).same(receiver),
+        _ => true,
+    });
+    is_thread && since_start.into_iter().any(|event| event.kind == EventKind::Await)
 }
 
 /// Whether the same object was waited for before in the same function, by asyncio or by the thread: it is done by now.
@@ -156,18 +182,18 @@ fn is_end(program: &Program, site: Site) -> bool {
     is_process || matches!(kind.role(), Some(Role::Thread | Role::Process | Role::Future))
 }
 
-fn describe(cx: &RuleContext<'_>, found: &OnLoop, blocking: &Blocking) -> Finding {
+fn describe(cx: &RuleContext<'_>, found: &OnLoop, blocking: &Blocking, confidence: Confidence) -> Finding {
     let program = cx.program;
     let called = naming::callee(&program.module(found.site.module).facts, found.site.call);
     let range = on_loop::range_of(program, found.entry);
     let entry = on_loop::describe_entry(program, found.entry.function);
     let finding = if found.is_direct() {
         let message = format!("`{called}` blocks the event loop: it waits for {}", blocking.waits_for);
-        Finding::new(cx.span(range), found.confidence(), message)
+        Finding::new(cx.span(range), confidence, message)
     } else {
         let through = naming::callee(cx.facts(), found.entry.call);
         let message = format!("`{through}` blocks the event loop: it calls `{called}`");
-        Finding::new(cx.span(range), found.confidence(), message)
+        Finding::new(cx.span(range), confidence, message)
     };
     let finding = finding.label(format!("no other task runs while this {entry} waits"));
     let what = format!("`{called}` waits for {}", blocking.waits_for);

@@ -77,11 +77,12 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     if threads.is_empty() {
         return;
     }
-    let default = default_method(cx);
+    let mut default = None; // It takes a look at the whole program, which few modules are worth.
     for (function, id) in cx.functions() {
         for (at, event) in cx.events(function) {
             let EventKind::Call(call) = event.kind else { continue };
-            if !forks(cx, call, default) {
+            let Some(maker) = maker(cx, call) else { continue };
+            if !forks(cx, call, maker, *default.get_or_insert_with(|| default_method(cx))) {
                 continue;
             }
             if let Some((confidence, root)) = threads_then(cx.program, (function, id), at, &threads)
@@ -119,21 +120,41 @@ fn named_method(program: &Program, module: ModuleId, call: CallIx) -> Option<Met
     }
 }
 
-/// Whether a call forks this process.
-fn forks(cx: &RuleContext<'_>, call: CallIx, default: Method) -> bool {
-    let Some(name) = cx.program.library_callee(cx.module, call) else { return false };
-    let method = if FORKS.contains(&name) {
-        Some(Method::Fork)
+/// Calls that make a child, by what decides how.
+#[derive(Clone, Copy, Debug)]
+enum Maker {
+    /// It forks, whatever the settings.
+    Fork,
+    /// The program's start method decides.
+    Default,
+    /// A context may be given as this argument.
+    Given(usize, Sym),
+    /// The context it is called on decides.
+    OfContext,
+}
+
+fn maker(cx: &RuleContext<'_>, call: CallIx) -> Option<Maker> {
+    let name = cx.program.library_callee(cx.module, call)?;
+    if FORKS.contains(&name) {
+        Some(Maker::Fork)
     } else if name == qual!("concurrent.futures.ProcessPoolExecutor") {
-        context_argument(cx, call, (1, sym!("mp_context")), default)
+        Some(Maker::Given(1, sym!("mp_context")))
     } else if name == qual!("multiprocessing.pool.Pool") {
-        context_argument(cx, call, (4, sym!("context")), default)
+        Some(Maker::Given(4, sym!("context")))
     } else if is_maker(name, qual!("multiprocessing")) {
-        Some(default)
-    } else if is_maker(name, qual!("multiprocessing.get_context")) {
-        context_method(cx, cx.facts().receiver_of(call), default)
+        Some(Maker::Default)
     } else {
-        None
+        is_maker(name, qual!("multiprocessing.get_context")).then_some(Maker::OfContext)
+    }
+}
+
+/// Whether a call forks this process.
+fn forks(cx: &RuleContext<'_>, call: CallIx, maker: Maker, default: Method) -> bool {
+    let method = match maker {
+        Maker::Fork => Some(Method::Fork),
+        Maker::Default => Some(default),
+        Maker::Given(position, name) => context_argument(cx, call, (position, name), default),
+        Maker::OfContext => context_method(cx, cx.facts().receiver_of(call), default),
     };
     method == Some(Method::Fork)
 }
