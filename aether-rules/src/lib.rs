@@ -17,8 +17,11 @@ pub mod facts;
 mod finding;
 pub mod link;
 pub mod model;
+mod naming;
+mod on_loop;
 mod parse;
 mod rules;
+mod spawning;
 mod suppression;
 
 pub use analyze::{analyze, analyze_on};

@@ -22,6 +22,7 @@ mod program;
 mod reach;
 mod roots;
 mod sharing;
+mod waits;
 
 pub use access::{Access, AccessKind, Touch};
 pub use calls::{CallSite, Callee, Receiver};

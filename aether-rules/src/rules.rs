@@ -14,3 +14,11 @@ mod free_threading {
 mod races {
     automod::dir!("src/rules/races");
 }
+
+mod threads {
+    automod::dir!("src/rules/threads");
+}
+
+mod asyncio {
+    automod::dir!("src/rules/asyncio");
+}

@@ -204,8 +204,7 @@ impl Builder {
             let NameTarget::Var(var) = targets[name.index()] else { return true };
             let var = &vars[var.index()];
             match scope_kind(var.scope) {
-                ScopeKind::Comprehension => true,
-                ScopeKind::Function(_) => !var.captured,
+                ScopeKind::Comprehension | ScopeKind::Function(_) => !var.captured,
                 ScopeKind::Module | ScopeKind::Class(_) => {
                     let fixed = |value: &TermId| {
                         matches!(terms.get(*value), Term::Import(_) | Term::Function(_) | Term::Class(_))
