@@ -75,7 +75,7 @@ impl Promise {
 
 /// Who promises what.
 #[derive(Debug, Default)]
-pub struct Promises {
+pub(super) struct Promises {
     classes: Vec<Option<Promise>>,
     modules: Vec<Option<Promise>>,
     guards: FxHashMap<Place, Guard>,
