@@ -17,3 +17,8 @@ pub mod regress;
 pub mod report;
 pub mod stats;
 pub mod workloads;
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

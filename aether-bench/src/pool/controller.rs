@@ -17,6 +17,9 @@ use crate::os::host::{self, ForeignMeter, own_cpu_ns};
 
 /// After so many ticks without work the controller sleeps until there is some.
 const IDLE_TICKS: u32 = 20;
+/// After a rest the first ticks come this fast: a burst of short tasks is over before a usual one.
+const FRESH_TICK: Duration = Duration::from_millis(1);
+const FRESH_TICKS: u32 = 8;
 /// Rates for the metrics, and the load of others, are taken over this long.
 const RATES_EVERY: u64 = 500_000_000;
 
@@ -92,8 +95,20 @@ impl Controller {
     pub(super) fn run(&self, inner: &Arc<Inner>) {
         let mut watch = Watch::new();
         let mut idle = 0;
+        let mut fresh = 0;
         loop {
-            let pause = (idle < IDLE_TICKS).then_some(inner.config.monitor_interval);
+            let tick = inner.config.monitor_interval;
+            let tick = if fresh > 0 {
+                tick.min(FRESH_TICK)
+            } else {
+                tick
+            };
+            let pause = (idle < IDLE_TICKS).then_some(tick);
+            fresh = if pause.is_none() {
+                FRESH_TICKS
+            } else {
+                fresh.saturating_sub(1)
+            };
             if pause.is_none() {
                 locked(&self.rates).rest();
             }

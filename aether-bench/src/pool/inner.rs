@@ -23,7 +23,7 @@ use crate::os::probe_current;
 /// Decisions that are remembered.
 const LOG: usize = 256;
 /// Workers whose waits are sampled at one tick: a read of 0.7 µs each.
-const SAMPLED: usize = 8;
+const SAMPLED: usize = 4;
 
 thread_local! {
     /// The pool this thread works for, by address; 0 for none.

@@ -101,16 +101,7 @@ pub fn throughput(analysis: &SaturationAnalysis) -> String {
             scale.path(middle)
         ),
     );
-    for point in &analysis.points {
-        let (x, y) = (scale.x(point.n as f64), scale.y(point.ops_s.est));
-        let title = format!("{} threads: {} tasks/s", point.n, short(point.ops_s.est));
-        push(
-            &mut svg,
-            format_args!(
-                "<circle class=\"dot\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\"><title>{title}</title></circle>"
-            ),
-        );
-    }
+    dots(&mut svg, analysis, &scale);
     mark(&mut svg, &scale, analysis.recommended.n, "use");
     if let Some(cliff) = analysis.cliff {
         mark(&mut svg, &scale, cliff.n, "cliff");
@@ -144,15 +135,7 @@ pub fn latency(analysis: &SaturationAnalysis) -> String {
     };
     let mut svg = open("time of a task over threads");
     axes(&mut svg, analysis, &scale);
-    for step in 0..=4 {
-        let value = scale.low * (scale.high / scale.low).powf(f64::from(step) / 4.0);
-        y_label(
-            &mut svg,
-            &scale,
-            value,
-            &nanoseconds(crate::num::seconds_to_ns(value / 1e9)),
-        );
-    }
+    latency_labels(&mut svg, &scale);
     let tails = timed.iter().filter_map(|&(n, _, p99)| Some((n, p99?)));
     push(
         &mut svg,
@@ -175,6 +158,31 @@ pub fn latency(analysis: &SaturationAnalysis) -> String {
     );
     svg.push_str("</svg>");
     svg
+}
+
+fn dots(svg: &mut String, analysis: &SaturationAnalysis, scale: &Scale) {
+    for point in &analysis.points {
+        let (x, y) = (scale.x(point.n as f64), scale.y(point.ops_s.est));
+        let title = format!("{} threads: {} tasks/s", point.n, short(point.ops_s.est));
+        push(
+            svg,
+            format_args!(
+                "<circle class=\"dot\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\"><title>{title}</title></circle>"
+            ),
+        );
+    }
+}
+
+fn latency_labels(svg: &mut String, scale: &Scale) {
+    for step in 0..=4 {
+        let value = scale.low * (scale.high / scale.low).powf(f64::from(step) / 4.0);
+        y_label(
+            svg,
+            scale,
+            value,
+            &nanoseconds(crate::num::seconds_to_ns(value / 1e9)),
+        );
+    }
 }
 
 fn last_size(analysis: &SaturationAnalysis) -> f64 {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ruff_python_ast::{ModModule, Stmt};
 use ruff_python_parser::Parsed;
-use ruff_text_size::{Ranged, TextRange};
+use ruff_text_size::TextRange;
 use rustc_hash::FxHashMap;
 
 use super::comment;
@@ -272,9 +272,5 @@ impl Builder {
     fn add_call(&mut self, call: Call) -> CallIx {
         self.calls.push(call);
         CallIx::at(self.calls.len() - 1)
-    }
-
-    fn range_of(node: &impl Ranged) -> TextRange {
-        node.range()
     }
 }

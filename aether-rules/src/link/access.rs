@@ -113,7 +113,7 @@ impl AccessKind {
 
 /// The accesses of the program, place by place.
 #[derive(Debug, Default)]
-pub struct Accesses {
+pub(super) struct Accesses {
     all: Vec<Access>,
     ranges: Vec<(Place, std::ops::Range<u32>)>,
     ids: FxHashMap<Place, PlaceId>,

@@ -23,7 +23,7 @@ mod window;
 pub use window::{Measured, Reading, Snapshot};
 
 use memory::{Memory, Signature};
-use probe::{Answer, Direction, Probe};
+use probe::{Answer, Direction, Evidence, Probe};
 use window::Window;
 
 use serde::Serialize;
@@ -43,7 +43,8 @@ const LONGEST_HOLD: u64 = 16_000 * MS;
 const ALLOWANCE: f64 = 0.01;
 /// A load whose own use of the cores is above this share of them is bound by them.
 const CPU_BOUND: f64 = 0.85;
-/// Above this share of sleepers on a futex, workers mostly wait for each other.
+/// Above this share of sleepers on a futex, workers mostly wait for each other: growth is then tried in pairs, never in
+/// leaps on the word of one window. (On a crowded machine a leap once took a lock-bound load to 64 workers.)
 const CONTENDED: f64 = 0.3;
 
 /// Bounds and thresholds.

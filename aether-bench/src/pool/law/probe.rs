@@ -44,17 +44,35 @@ pub(super) struct Probe {
     pub(super) candidate: usize,
     /// How much throughput may be given up for fewer workers (log ratio, positive).
     pub(super) allowance: f64,
+    /// How good the evidence has to be.
+    pub(super) evidence: Evidence,
     legs: Vec<f64>,
+}
+
+/// How good the evidence has to be, given what is known about the load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Evidence {
+    /// A plain answer may come early.
+    Usual,
+    /// Others keep the cores busy: one pair that looks plain may be theirs.
+    Disturbed,
 }
 
 impl Probe {
     /// A probe that has measured nothing.
-    pub(super) fn new(direction: Direction, base: usize, candidate: usize, allowance: f64) -> Self {
+    pub(super) fn new(
+        direction: Direction,
+        base: usize,
+        candidate: usize,
+        allowance: f64,
+        evidence: Evidence,
+    ) -> Self {
         Self {
             direction,
             base,
             candidate,
             allowance,
+            evidence,
             legs: Vec::new(),
         }
     }
@@ -96,8 +114,8 @@ impl Probe {
         if mean < hopeless {
             return Answer::No(mean);
         }
-        // Nor is one that is plainly better kept waiting.
-        if mean > -hopeless {
+        // Nor is one that is plainly better kept waiting, unless it is a neighbour's doing.
+        if mean > -hopeless && self.evidence == Evidence::Usual {
             return Answer::Yes(mean);
         }
         if ratios.len() < LEAST_PAIRS {
@@ -126,7 +144,7 @@ mod tests {
     /// Runs a probe of a candidate that is `gain` better, with noise, and returns the answer and the legs it took.
     fn run(direction: Direction, gain: f64, noise: f64, seed: u64) -> (bool, usize) {
         let mut rng = Rng::new(seed);
-        let mut probe = Probe::new(direction, 4, 6, 0.01);
+        let mut probe = Probe::new(direction, 4, 6, 0.01, Evidence::Usual);
         for leg in 1..=2 * MOST_PAIRS {
             let truth = if probe.size() == probe.candidate {
                 1.0 + gain

@@ -4,8 +4,8 @@
 //! starvation, where throughput is zero and cannot fall.
 
 use super::{
-    ALLOWANCE, Answer, CONTENDED, CPU_BOUND, Decision, Direction, Law, MS, Measured, Phase, Probe,
-    SHORTEST_HOLD, Snapshot, Why,
+    ALLOWANCE, Answer, CONTENDED, CPU_BOUND, Decision, Direction, Evidence, Law, MS, Measured,
+    Phase, Probe, SHORTEST_HOLD, Snapshot, Why,
 };
 
 /// Growth that brings at least this share of what was added goes on.
@@ -35,7 +35,8 @@ impl Law {
     pub(super) fn ramp_or_probe(&mut self, at_ns: u64, measured: &Measured) -> Option<Decision> {
         let news = self.vetoes(measured);
         let next = self.ramp_target(measured);
-        if self.vetoed || (next as f64) < SMALLEST_RAMP * self.n as f64 {
+        let doubtful = measured.futex > CONTENDED;
+        if self.vetoed || doubtful || (next as f64) < SMALLEST_RAMP * self.n as f64 {
             return self.next_probe(at_ns, measured).or(news);
         }
         self.phase = Phase::Ramp {
@@ -45,9 +46,9 @@ impl Law {
         self.resize(at_ns, next, Why::Ramp)
     }
 
-    /// As far as the cores could carry it, at most four times as many; twice, where workers wait for each other.
+    /// As far as the cores could carry it, at most four times as many.
     fn ramp_target(&self, measured: &Measured) -> usize {
-        let most = if measured.futex > 0.6 { 2 } else { 4 } * self.n;
+        let most = 4 * self.n;
         let cores = self.limits.cores as f64;
         let carried = self.n as f64 * cores / measured.own_cores.max(1e-3);
         let carried = if measured.known {
@@ -102,12 +103,22 @@ impl Law {
             }
         };
         let candidate = match direction {
+            // Behind a futex may be a lock or somebody's answer: a clear step tells them apart sooner.
+            Direction::Up if measured.futex > CONTENDED => (2 * self.n).min(self.limits.max),
             Direction::Up => (self.n * 3).div_ceil(2).min(self.limits.max),
             Direction::Down => self.smaller(measured),
         };
         self.last_direction = Some(direction);
         let allowance = (ALLOWANCE - self.conceded).max(0.0);
-        self.phase = Phase::Probe(Probe::new(direction, self.n, candidate, allowance));
+        let crowd = measured.foreign_cores > 0.25 * self.limits.cores as f64;
+        let evidence = if crowd {
+            Evidence::Disturbed
+        } else {
+            Evidence::Usual
+        };
+        self.phase = Phase::Probe(Probe::new(
+            direction, self.n, candidate, allowance, evidence,
+        ));
         news
     }
 
@@ -253,7 +264,10 @@ impl Law {
     /// worker for each task up to twice as many. (Asking for a backlog of n leaves 60 tasks on 32 workers: half of them
     /// wait for the others, every time.)
     pub(super) fn burst(&mut self, now: &Snapshot) -> Option<Decision> {
-        let full = self.crowded(now.queued) && now.active >= self.n && self.may_burst();
+        // One answer at a time: the last one is given the time to show.
+        let settled = now.at_ns >= self.settle_until_ns;
+        let crowded = self.crowded(now.queued) && now.active >= self.n;
+        let full = crowded && settled && self.may_burst();
         let cpu: u64 = now
             .readings
             .iter()
@@ -264,13 +278,22 @@ impl Law {
             self.progress.burst = None;
             return None;
         }
-        let Some((since_ns, cpu_before)) = self.progress.burst else {
-            self.progress.burst = Some((now.at_ns, cpu));
-            return None;
+        let idle_cores = |own: f64| own < 0.5 * self.limits.cores as f64;
+        // What the load does to the cores is known from its last window; else it takes two ticks, and a burst of short
+        // tasks is over by then.
+        let quiet = match (self.reference, self.progress.burst) {
+            (Some(reference), _) => idle_cores(reference.own_cores),
+            (None, Some((since_ns, before))) => {
+                let elapsed = now.at_ns.saturating_sub(since_ns);
+                let own = cpu.saturating_sub(before) as f64 / elapsed.max(1) as f64;
+                elapsed >= 5 * MS && idle_cores(own)
+            }
+            (None, None) => {
+                self.progress.burst = Some((now.at_ns, cpu));
+                false
+            }
         };
-        let elapsed = now.at_ns.saturating_sub(since_ns);
-        let own_cores = cpu.saturating_sub(cpu_before) as f64 / elapsed.max(1) as f64;
-        if elapsed < 5 * MS || own_cores >= 0.5 * self.limits.cores as f64 {
+        if !quiet {
             return None;
         }
         self.phase = Phase::Baseline;

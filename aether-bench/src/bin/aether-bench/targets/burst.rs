@@ -53,11 +53,13 @@ pub(super) fn bursts(times: Times) -> Result<Vec<Line>, AnyError> {
         best = if got < best.0 { (got, size) } else { best };
     }
     let fixed = mean(&burst_means(&ChannelPool::new(best.1)?, count));
-    let ours = burst_means(&adaptive(64)?, count);
+    let pool = adaptive(64)?;
+    let ours = burst_means(&pool, count);
+    let ends_at = pool.metrics().target;
     let early = mean(&ours[..count.min(25)]);
     let late = mean(&ours[3..]);
     let detail = format!(
-        "  {:.1} ms; fixed {}: {:.1} ms",
+        "  {:.1} ms, ends at {ends_at}; fixed {}: {:.1} ms",
         1e3 * late,
         best.1,
         1e3 * fixed
