@@ -3,8 +3,8 @@
 //! *Invariant:* a call counts as made on the loop only if every function on the way is an ordinary one: a coroutine
 //! function below answers for itself, a generator runs when somebody iterates it, a callback where it is handed to.
 
-use rustc_hash::FxHashMap;
 use ruff_text_size::TextRange;
+use rustc_hash::FxHashMap;
 
 use crate::facts::{CallIx, CtxIx, CtxKind, EventKind, FuncIx, ModuleFacts, Qual, Term, TermId};
 use crate::finding::{Evidence, EvidenceRole, Finding};
@@ -81,7 +81,8 @@ impl OnLoop {
             for (site, text) in below.chain([(&self.site, what)]) {
                 let range = program.module(site.module).facts.calls[site.call.index()].range;
                 let text = format!("in `{}`: {text}", program.function_name(site.function));
-                finding = finding.evidence(Evidence::new(EvidenceRole::CallPath, program.span(site.module, range), text));
+                finding =
+                    finding.evidence(Evidence::new(EvidenceRole::CallPath, program.span(site.module, range), text));
             }
         }
         if let Some(root) = callback_root(program, self.entry.function) {
@@ -126,7 +127,13 @@ pub(crate) fn calls_on_loop(cx: &RuleContext<'_>, wanted: &dyn Fn(Site) -> bool)
             } else if let Some(below) = search.below_call(entry, 0) {
                 match found.iter_mut().find(|known| known.site == below.site && !known.is_direct()) {
                     Some(known) => known.others += 1,
-                    None => found.push(OnLoop { entry, site: below.site, path: below.path, certainty: below.certainty, others: 0 }),
+                    None => found.push(OnLoop {
+                        entry,
+                        site: below.site,
+                        path: below.path,
+                        certainty: below.certainty,
+                        others: 0,
+                    }),
                 }
             }
         }
@@ -291,5 +298,9 @@ pub(crate) fn threadsafe_calls(program: &Program, module: ModuleId, term: TermId
         Term::Call(call) => Some((module, call)),
         _ => None,
     });
-    calls.filter(|&(module, call)| program.library_callee(module, call) == Some(qual!("asyncio.run_coroutine_threadsafe"))).collect()
+    calls
+        .filter(|&(module, call)| {
+            program.library_callee(module, call) == Some(qual!("asyncio.run_coroutine_threadsafe"))
+        })
+        .collect()
 }

@@ -30,8 +30,8 @@ pub struct Switch {
     pub name: &'static str,
 }
 
-const fn at(position: usize, name: &'static str) -> Option<Switch> {
-    Some(Switch { position, name })
+const fn at(position: usize, name: &'static str) -> Switch {
+    Switch { position, name }
 }
 
 type Row = (&'static str, Option<Switch>, Option<Switch>);
@@ -47,41 +47,41 @@ const GROUPS: &[Group] = &[
     Group {
         waits_for: "time to pass",
         instead: "`await asyncio.sleep(…)`",
-        rows: &[("time.sleep", None, at(0, "secs"))],
+        rows: &[("time.sleep", None, Some(at(0, "secs")))],
     },
     Group {
         waits_for: "a lock that another thread may hold",
         instead: "an `asyncio` lock, or take it in a function handed to `asyncio.to_thread`",
         rows: &[
-            ("threading.Lock.acquire", at(0, "blocking"), at(1, "timeout")),
-            ("threading.Condition.acquire", at(0, "blocking"), at(1, "timeout")),
-            ("threading.Semaphore.acquire", at(0, "blocking"), at(1, "timeout")),
-            ("multiprocessing.Lock.acquire", at(0, "block"), at(1, "timeout")),
-            ("multiprocessing.RLock.acquire", at(0, "block"), at(1, "timeout")),
+            ("threading.Lock.acquire", Some(at(0, "blocking")), Some(at(1, "timeout"))),
+            ("threading.Condition.acquire", Some(at(0, "blocking")), Some(at(1, "timeout"))),
+            ("threading.Semaphore.acquire", Some(at(0, "blocking")), Some(at(1, "timeout"))),
+            ("multiprocessing.Lock.acquire", Some(at(0, "block")), Some(at(1, "timeout"))),
+            ("multiprocessing.RLock.acquire", Some(at(0, "block")), Some(at(1, "timeout"))),
         ],
     },
     Group {
         waits_for: "a signal from another thread",
         instead: "`asyncio.Event` or `asyncio.Condition`, set through `loop.call_soon_threadsafe`",
         rows: &[
-            ("threading.Event.wait", None, at(0, "timeout")),
-            ("threading.Barrier.wait", None, at(0, "timeout")),
-            ("threading.Condition.wait", None, at(0, "timeout")),
-            ("threading.Condition.wait_for", None, at(1, "timeout")),
+            ("threading.Event.wait", None, Some(at(0, "timeout"))),
+            ("threading.Barrier.wait", None, Some(at(0, "timeout"))),
+            ("threading.Condition.wait", None, Some(at(0, "timeout"))),
+            ("threading.Condition.wait_for", None, Some(at(1, "timeout"))),
         ],
     },
     Group {
         waits_for: "a thread to end",
         instead: "`await asyncio.to_thread(thread.join)`",
-        rows: &[("threading.Thread.join", None, at(0, "timeout"))],
+        rows: &[("threading.Thread.join", None, Some(at(0, "timeout")))],
     },
     Group {
         waits_for: "work on another thread",
         instead: "`await asyncio.wrap_future(…)`, or `await loop.run_in_executor(…)`",
         rows: &[
-            ("concurrent.futures.Future.result", None, at(0, "timeout")),
-            ("concurrent.futures.Future.exception", None, at(0, "timeout")),
-            ("concurrent.futures.wait", None, at(1, "timeout")),
+            ("concurrent.futures.Future.result", None, Some(at(0, "timeout"))),
+            ("concurrent.futures.Future.exception", None, Some(at(0, "timeout"))),
+            ("concurrent.futures.wait", None, Some(at(1, "timeout"))),
             ("multiprocessing.pool.ThreadPool.map", None, None),
             ("multiprocessing.pool.ThreadPool.starmap", None, None),
             ("multiprocessing.pool.ThreadPool.apply", None, None),
@@ -92,10 +92,10 @@ const GROUPS: &[Group] = &[
         waits_for: "another thread's end of the queue",
         instead: "an `asyncio.Queue`, or the `…_nowait` form",
         rows: &[
-            ("queue.Queue.get", at(0, "block"), at(1, "timeout")),
-            ("queue.Queue.put", at(1, "block"), at(2, "timeout")),
+            ("queue.Queue.get", Some(at(0, "block")), Some(at(1, "timeout"))),
+            ("queue.Queue.put", Some(at(1, "block")), Some(at(2, "timeout"))),
             ("queue.Queue.join", None, None),
-            ("queue.SimpleQueue.get", at(0, "block"), at(1, "timeout")),
+            ("queue.SimpleQueue.get", Some(at(0, "block")), Some(at(1, "timeout"))),
         ],
     },
     Group {
@@ -108,9 +108,9 @@ const GROUPS: &[Group] = &[
             ("subprocess.check_output", None, None),
             ("subprocess.getoutput", None, None),
             ("subprocess.getstatusoutput", None, None),
-            ("subprocess.Popen.wait", None, at(0, "timeout")),
-            ("subprocess.Popen.communicate", None, at(1, "timeout")),
-            ("multiprocessing.Process.join", None, at(0, "timeout")),
+            ("subprocess.Popen.wait", None, Some(at(0, "timeout"))),
+            ("subprocess.Popen.communicate", None, Some(at(1, "timeout"))),
+            ("multiprocessing.Process.join", None, Some(at(0, "timeout"))),
             ("multiprocessing.pool.Pool.map", None, None),
             ("multiprocessing.Pool.map", None, None),
             ("os.system", None, None),
@@ -123,7 +123,7 @@ const GROUPS: &[Group] = &[
             ("urllib.request.urlopen", None, None),
             ("urllib.request.urlretrieve", None, None),
             ("socket.create_connection", None, None),
-            ("socket.getaddrinfo", at(5, "flags"), None),
+            ("socket.getaddrinfo", Some(at(5, "flags")), None),
             ("socket.gethostbyname", None, None),
             ("requests.request", None, None),
             ("requests.get", None, None),
@@ -160,7 +160,7 @@ const GROUPS: &[Group] = &[
             ("smtplib.SMTP_SSL", None, None),
             ("smtplib.SMTP.sendmail", None, None),
             ("smtplib.SMTP.send_message", None, None),
-            ("select.select", None, at(3, "timeout")),
+            ("select.select", None, Some(at(3, "timeout"))),
         ],
     },
     Group {

@@ -51,7 +51,8 @@ declare_rule! {
     ///
     /// ## Limits
     /// Only calls known to wait are reported: an unknown client's methods are not, long computations are not, and
-    /// neither are files. `with lock:` around a few statements is accepted. Through functions a call is reported once
+    /// neither are files. Joining a thread that the coroutine has awaited something with since it started it is shown
+    /// with `--all`. `with lock:` around a few statements is accepted. Through functions a call is reported once
     /// per module, and only with `--all` if a parameter or a mode on the way decides whether it is made.
     ///
     /// ## References
@@ -64,9 +65,8 @@ declare_rule! {
 }
 
 /// Methods that tell whether there is anything to wait for.
-const QUESTIONS: &[Sym] = &[
-    Sym::new("done"), Sym::new("empty"), Sym::new("full"), Sym::new("qsize"), Sym::new("poll"), Sym::new("locked"),
-];
+const QUESTIONS: &[Sym] =
+    &[Sym::new("done"), Sym::new("empty"), Sym::new("full"), Sym::new("qsize"), Sym::new("poll"), Sym::new("locked")];
 
 fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     let program = cx.program;
@@ -87,7 +87,8 @@ fn waits(program: &Program, site: Site) -> Option<&'static Blocking> {
     let facts = &program.module(site.module).facts;
     let receiver = facts.receiver_of(site.call);
     // In an ordinary function `acquire()` is a `with lock:` spelt out: a short wait, as a rule.
-    let is_critical_section = facts.callee_name(site.call) == Some(sym!("acquire")) && !on_loop::runs_on_loop(program, site.function);
+    let is_critical_section =
+        facts.callee_name(site.call) == Some(sym!("acquire")) && !on_loop::runs_on_loop(program, site.function);
     let known_done = is_tested(program, site, receiver) || waited_before(program, site, receiver);
     (!known_done && !is_critical_section).then_some(blocking)
 }
@@ -150,7 +151,9 @@ fn overlaps_an_await(program: &Program, wait: Site) -> bool {
     let is_thread = matches!(program.kind(wait.module, receiver).role(), Some(Role::Thread | Role::Process));
     let before = facts.events_of(function).iter().take_while(|event| event.kind != EventKind::Call(wait.call));
     let since_start = before.skip_while(|event| match event.kind {
-        EventKind::Call(call) => facts.callee_name(call) != Some(sym!("start")) || !facts.receiver_of(call).same(receiver),
+        EventKind::Call(call) => {
+            facts.callee_name(call) != Some(sym!("start")) || !facts.receiver_of(call).same(receiver)
+        }
         _ => true,
     });
     is_thread && since_start.into_iter().any(|event| event.kind == EventKind::Await)
@@ -167,7 +170,8 @@ fn waited_before(program: &Program, site: Site, receiver: TermId) -> bool {
     });
     let wraps = |call: CallIx| program.library_callee(site.module, call) == Some(qual!("asyncio.wrap_future"));
     let ends = [sym!("join"), sym!("result"), sym!("exception"), sym!("wait"), sym!("communicate")];
-    let is_last = |call: CallIx| facts.callee_name(call).is_some_and(|name| ends.contains(&name)) && is_end(program, site);
+    let is_last =
+        |call: CallIx| facts.callee_name(call).is_some_and(|name| ends.contains(&name)) && is_end(program, site);
     calls.any(|call| {
         let of_same = facts.receiver_of(call).same(receiver);
         (of_same && is_last(call)) || (wraps(call) && facts.args_of(call).iter().any(|arg| arg.value.same(receiver)))
@@ -204,4 +208,3 @@ fn describe(cx: &RuleContext<'_>, found: &OnLoop, blocking: &Blocking, confidenc
         finding.help("hand the function to a thread: `await asyncio.to_thread(…)`, or make it a coroutine")
     }
 }
-

@@ -117,8 +117,11 @@ fn loopless_thread(program: &Program, id: FuncId) -> Option<RootId> {
     }
     let mut roots = program.thread_visits(id).map(|visit| visit.root);
     roots.find(|&root| {
-        let through_coroutine = program.path_from_root(id, root).iter().any(|(_, site)| program.function(site.caller).flags.is_async);
-        !through_coroutine && !program.function(program.root(root).function).flags.is_async && !sets_a_loop(program, root)
+        let through_coroutine =
+            program.path_from_root(id, root).iter().any(|(_, site)| program.function(site.caller).flags.is_async);
+        !through_coroutine
+            && !program.function(program.root(root).function).flags.is_async
+            && !sets_a_loop(program, root)
     })
 }
 
@@ -163,7 +166,9 @@ fn describe(cx: &RuleContext<'_>, function: FuncId, call: CallIx, root: RootId, 
     let finding = evidence::with_root(cx.program, finding, function, root).note("all builds");
     let name = cx.program.library_callee(cx.module, call);
     if name == Some(qual!("asyncio.get_event_loop")) {
-        finding.help("run the coroutine with `asyncio.run(…)`, or hand the loop over and use `asyncio.run_coroutine_threadsafe`")
+        finding.help(
+            "run the coroutine with `asyncio.run(…)`, or hand the loop over and use `asyncio.run_coroutine_threadsafe`",
+        )
     } else {
         finding.help("hand the loop to the thread and use `asyncio.run_coroutine_threadsafe(coro, loop)`")
     }

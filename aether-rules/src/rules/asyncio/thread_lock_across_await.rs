@@ -1,7 +1,7 @@
 //! `AET502`: a thread lock held while a coroutine is suspended.
 
 use crate::declare_rule;
-use crate::facts::{CtxIx, EventIx, EventKind, FuncIx, ScopeKind, Term, WithKind, CtxKind};
+use crate::facts::{CtxIx, CtxKind, EventIx, EventKind, FuncIx, ScopeKind, Term, WithKind};
 use crate::finding::{Evidence, EvidenceRole};
 use crate::link::{LockId, PlaceRoot};
 use crate::model::LockKind;
@@ -82,7 +82,9 @@ fn belongs_to_threads(cx: &RuleContext<'_>, function: FuncIx, lock: LockId) -> b
     let is_own = match lock.place.root {
         PlaceRoot::Cell(module, var) if module == cx.module => {
             let facts = cx.facts();
-            facts.var_scope(var) == ScopeKind::Function(function) && made_here(cx, var) && !facts.vars[var.index()].captured
+            facts.var_scope(var) == ScopeKind::Function(function)
+                && made_here(cx, var)
+                && !facts.vars[var.index()].captured
         }
         _ => false,
     };

@@ -85,8 +85,8 @@ fn submitted(program: &Program, site: Site) -> Option<(ModuleId, CallIx)> {
         return None;
     }
     let future = facts.receiver_of(site.call);
-    let made = on_loop::threadsafe_calls(program, site.module, future).into_iter();
-    made.filter(|&(module, call)| target_of(program, module, call) != Target::Other).next()
+    let mut made = on_loop::threadsafe_calls(program, site.module, future).into_iter();
+    made.find(|&(module, call)| target_of(program, module, call) != Target::Other)
 }
 
 /// The loop given to `run_coroutine_threadsafe`.
@@ -102,7 +102,9 @@ fn loop_of(program: &Program, module: ModuleId, value: TermId) -> Target {
     let facts = &program.module(module).facts;
     let Term::Call(made) = facts.terms.get(value) else { return Target::Unknown };
     match program.library_callee(module, made) {
-        Some(name) if name == qual!("asyncio.get_running_loop") || name == qual!("asyncio.get_event_loop") => Target::Running,
+        Some(name) if name == qual!("asyncio.get_running_loop") || name == qual!("asyncio.get_event_loop") => {
+            Target::Running
+        }
         Some(name) if name == qual!("asyncio.new_event_loop") => Target::Other,
         _ => Target::Unknown,
     }
@@ -118,13 +120,18 @@ fn describe(cx: &RuleContext<'_>, found: &OnLoop, confidence: Confidence, submit
         let through = naming::callee(cx.facts(), found.entry.call);
         format!("`{through}` waits for a coroutine that only the loop of this {entry} can run")
     };
-    let finding = Finding::new(cx.span(range), confidence, message).label("the loop is blocked here and never gets to it");
+    let finding =
+        Finding::new(cx.span(range), confidence, message).label("the loop is blocked here and never gets to it");
     let submitted = program.span(submit.0, program.module(submit.0).facts.calls[submit.1.index()].range);
     let finding = found.explain(program, finding, "waits for the future");
     let finding = if finding.primary.range.contains_range(submitted.range) && finding.primary.file == submitted.file {
         finding
     } else {
-        finding.evidence(Evidence::new(EvidenceRole::OtherAccess, submitted, "the coroutine is queued on the loop here"))
+        finding.evidence(Evidence::new(
+            EvidenceRole::OtherAccess,
+            submitted,
+            "the coroutine is queued on the loop here",
+        ))
     };
     let finding = if confidence < Confidence::High {
         finding.note("unless the loop given is another one, which runs on another thread")

@@ -1,7 +1,9 @@
 //! `AET404`: a thread's function sees a variable that the loop that started it has moved on.
 
 use crate::declare_rule;
-use crate::facts::{CallIx, CtxIx, CtxKind, Event, EventIx, EventKind, FuncIx, ModuleFacts, Qual, Term, TermId, Usage, VarIx};
+use crate::facts::{
+    CallIx, CtxIx, CtxKind, Event, EventIx, EventKind, FuncIx, ModuleFacts, Qual, Term, TermId, Usage, VarIx,
+};
 use crate::finding::{Applicability, Edit, Evidence, EvidenceRole, Fix};
 use crate::link::{FuncId, Kind, RootId};
 use crate::model::Role;
@@ -107,7 +109,8 @@ fn closures_started(cx: &RuleContext<'_>, function: FuncIx) -> Vec<Started> {
 fn waits_itself(cx: &RuleContext<'_>, call: CallIx) -> bool {
     let name = cx.program.library_callee(cx.module, call);
     // The results of `map` are asked for where it is called, unless they are thrown away.
-    let is_map = name == Some(qual!("concurrent.futures.Executor.map")) && cx.facts().calls[call.index()].usage != Usage::Discarded;
+    let is_map = name == Some(qual!("concurrent.futures.Executor.map"))
+        && cx.facts().calls[call.index()].usage != Usage::Discarded;
     let in_process = name == Some(qual!("multiprocessing.Process"));
     is_map || in_process || name.is_some_and(|name| WAITS_ITSELF.contains(&name))
 }
@@ -209,7 +212,9 @@ fn is_joined(cx: &RuleContext<'_>, started: &Started, around: CtxIx) -> bool {
     let closure = cx.program.func_id(cx.module, started.closure);
     let Some(root) = root_of(cx, started.call, closure) else { return false };
     let until = cx.program.lifetime(root).and_then(|lifetime| lifetime.until);
-    until.and_then(|until| cx.facts().events.get(until.index())).is_some_and(|event| cx.facts().ctx_within(event.ctx, around))
+    until
+        .and_then(|until| cx.facts().events.get(until.index()))
+        .is_some_and(|event| cx.facts().ctx_within(event.ctx, around))
 }
 
 fn root_of(cx: &RuleContext<'_>, call: CallIx, closure: FuncId) -> Option<RootId> {
@@ -230,11 +235,20 @@ fn describe(cx: &RuleContext<'_>, started: &Started, reads: &[LateRead]) -> Find
     let loop_range = facts.ctxs[reads[0].around.index()].range;
     let finding = Finding::new(cx.span(reads[0].range), Confidence::High, message)
         .label("read when the thread gets here: by then the loop may have gone on")
-        .evidence(Evidence::new(EvidenceRole::OtherAccess, cx.span(loop_range), format!("{listed} changes with every round")))
-        .evidence(Evidence::new(EvidenceRole::RootStarts, cx.span(facts.calls[started.call.index()].range), "handed to another thread here"))
+        .evidence(Evidence::new(
+            EvidenceRole::OtherAccess,
+            cx.span(loop_range),
+            format!("{listed} changes with every round"),
+        ))
+        .evidence(Evidence::new(
+            EvidenceRole::RootStarts,
+            cx.span(facts.calls[started.call.index()].range),
+            "handed to another thread here",
+        ))
         .note("all builds: a closure keeps the variable, not its value");
     let bound = names.iter().map(|name| format!("{name}={name}")).collect::<Vec<_>>().join(", ");
-    let finding = finding.help(format!("bind the value: a default argument (`{bound}`), `args=`, or `functools.partial`"));
+    let finding =
+        finding.help(format!("bind the value: a default argument (`{bound}`), `args=`, or `functools.partial`"));
     let closure = &facts.functions[started.closure.index()];
     if closure.flags.is_lambda && closure.params.is_empty() {
         let edit = Edit { range: TextRange::empty(closure.name_range.end()), text: format!(" {bound}") };
@@ -243,4 +257,3 @@ fn describe(cx: &RuleContext<'_>, started: &Started, reads: &[LateRead]) -> Find
     }
     finding
 }
-

@@ -116,11 +116,14 @@ fn waited_for(cx: &RuleContext<'_>, event: EventKind) -> Vec<(CallIx, CallIx)> {
         EventKind::Iterate(term) => consumed_map(cx, term).map(|map| (map, map)).into_iter().collect(),
         EventKind::Call(call) => {
             let name = cx.program.library_callee(cx.module, call);
-            if name == Some(qual!("concurrent.futures.Future.result")) || name == Some(qual!("concurrent.futures.Future.exception")) {
+            if name == Some(qual!("concurrent.futures.Future.result"))
+                || name == Some(qual!("concurrent.futures.Future.exception"))
+            {
                 let futures = made_by(cx, facts.receiver_of(call), 0);
                 return futures.into_iter().map(|submit| (call, submit)).collect();
             }
-            if name == Some(qual!("concurrent.futures.wait")) || name == Some(qual!("concurrent.futures.as_completed")) {
+            if name == Some(qual!("concurrent.futures.wait")) || name == Some(qual!("concurrent.futures.as_completed"))
+            {
                 let Some(given) = facts.arg(call, 0, sym!("fs")) else { return Vec::new() };
                 return elements_made_by(cx, given.value, 0).into_iter().map(|submit| (call, submit)).collect();
             }
@@ -161,7 +164,9 @@ fn elements_made_by(cx: &RuleContext<'_>, term: TermId, hops: usize) -> Vec<Call
         Term::Comp(_, element) => made_by(cx, element, hops + 1),
         Term::Display(_, list) => facts.terms.list(list).iter().flat_map(|&part| made_by(cx, part, hops + 1)).collect(),
         Term::Name(_) => values(cx, term).into_iter().flat_map(|value| elements_made_by(cx, value, hops + 1)).collect(),
-        Term::Call(call) if cx.program.library_callee(cx.module, call) == Some(qual!("concurrent.futures.as_completed")) => {
+        Term::Call(call)
+            if cx.program.library_callee(cx.module, call) == Some(qual!("concurrent.futures.as_completed")) =>
+        {
             facts.positional(call, 0).map(|arg| elements_made_by(cx, arg.value, hops + 1)).unwrap_or_default()
         }
         _ => Vec::new(),
@@ -173,7 +178,13 @@ fn values(cx: &RuleContext<'_>, name: TermId) -> Vec<TermId> {
     facts.var_of(name).map(|var| facts.vars[var.index()].values.clone()).unwrap_or_default()
 }
 
-fn describe(cx: &RuleContext<'_>, function: FuncId, (wait, submit): (CallIx, CallIx), place: Place, root: RootId) -> Finding {
+fn describe(
+    cx: &RuleContext<'_>,
+    function: FuncId,
+    (wait, submit): (CallIx, CallIx),
+    place: Place,
+    root: RootId,
+) -> Finding {
     let pool = cx.program.place_name(place);
     let thread = cx.program.root_name(root);
     let message = format!("a task of `{pool}` waits for another task of `{pool}`");
@@ -183,7 +194,8 @@ fn describe(cx: &RuleContext<'_>, function: FuncId, (wait, submit): (CallIx, Cal
     if wait != submit {
         let span = cx.span(cx.facts().calls[submit.index()].range);
         if !finding.primary.range.contains_range(span.range) {
-            finding = finding.evidence(Evidence::new(EvidenceRole::OtherAccess, span, format!("submitted to `{pool}` here")));
+            finding =
+                finding.evidence(Evidence::new(EvidenceRole::OtherAccess, span, format!("submitted to `{pool}` here")));
         }
     }
     evidence::with_root(cx.program, finding, function, root)

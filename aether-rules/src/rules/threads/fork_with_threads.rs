@@ -72,8 +72,12 @@ enum Method {
 }
 
 fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
-    let threads: Vec<RootId> =
-        cx.program.roots().filter(|(_, root)| root.runs_on.is_thread() && root.started.is_some()).map(|(id, _)| id).collect();
+    let threads: Vec<RootId> = cx
+        .program
+        .roots()
+        .filter(|(_, root)| root.runs_on.is_thread() && root.started.is_some())
+        .map(|(id, _)| id)
+        .collect();
     if threads.is_empty() {
         return;
     }
@@ -164,7 +168,12 @@ fn is_maker(name: Qual, of: Qual) -> bool {
 }
 
 /// The start method of the context given to a call.
-fn context_argument(cx: &RuleContext<'_>, call: CallIx, (position, name): (usize, Sym), default: Method) -> Option<Method> {
+fn context_argument(
+    cx: &RuleContext<'_>,
+    call: CallIx,
+    (position, name): (usize, Sym),
+    default: Method,
+) -> Option<Method> {
     match cx.facts().arg(call, position, name) {
         Some(context) => context_method(cx, context.value, default),
         None => Some(default),
@@ -226,7 +235,9 @@ fn describe(cx: &RuleContext<'_>, function: FuncId, call: CallIx, confidence: Co
         finding = finding.note("whether a thread runs at the time of the fork is not known");
     }
     if by_hand {
-        return finding.note("all versions; 3.12+ warns").help("use `subprocess`, or fork before the first thread starts");
+        return finding
+            .note("all versions; 3.12+ warns")
+            .help("use `subprocess`, or fork before the first thread starts");
     }
     finding
         .note("fork is the default start method on Linux up to 3.13")

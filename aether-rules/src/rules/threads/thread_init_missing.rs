@@ -107,7 +107,13 @@ fn fault(program: &Program, class: ClassId, init: FuncId) -> Option<Fault> {
 }
 
 /// Whether a call in `init` initialises the thread object, itself or through another `__init__` or helper.
-fn call_initialises(program: &Program, (class, from): (ClassId, FuncId), module: ModuleId, call: CallIx, depth: usize) -> bool {
+fn call_initialises(
+    program: &Program,
+    (class, from): (ClassId, FuncId),
+    module: ModuleId,
+    call: CallIx,
+    depth: usize,
+) -> bool {
     if depth > MAX_DEPTH {
         return true; // Too deep to say.
     }
@@ -225,7 +231,9 @@ fn is_certain(facts: &ModuleFacts, function: FuncIx, ctx: CtxIx, calls: &[&Event
 /// Whether `other` is the arm of the same test that `at` is not.
 fn is_arm(facts: &ModuleFacts, other: CtxIx, at: CtxIx, arm: Arm) -> bool {
     let (other, at) = (&facts.ctxs[other.index()], &facts.ctxs[at.index()]);
-    matches!(other.kind, CtxKind::Branch(_, other) if other == arm) && other.range == at.range && other.parent == at.parent
+    matches!(other.kind, CtxKind::Branch(_, other) if other == arm)
+        && other.range == at.range
+        && other.parent == at.parent
 }
 
 fn describe(cx: &RuleContext<'_>, class: ClassId, init: FuncId, fault: Fault) -> Finding {
@@ -235,7 +243,8 @@ fn describe(cx: &RuleContext<'_>, class: ClassId, init: FuncId, fault: Fault) ->
     let finding = match fault {
         Fault::Missing => {
             let message = format!("`{name}.__init__` does not call `Thread.__init__`");
-            Finding::new(span, Confidence::High, message).label("`start()` raises RuntimeError: Thread.__init__() not called")
+            Finding::new(span, Confidence::High, message)
+                .label("`start()` raises RuntimeError: Thread.__init__() not called")
         }
         Fault::OnOnePath(range) => {
             let message = format!("`{name}.__init__` calls `Thread.__init__` on some paths only");

@@ -99,7 +99,8 @@ fn confidence(cx: &RuleContext<'_>, caller: FuncId, call: CallIx) -> Confidence 
 /// Whether a function is a test: what `run` does is often tested without a thread.
 fn is_test(cx: &RuleContext<'_>, function: FuncId) -> bool {
     let name = cx.facts().name(cx.program.function(function).name);
-    name.starts_with("test") || cx.program.class_of(function).is_some_and(|class| cx.program.class_name(class).starts_with("Test"))
+    name.starts_with("test")
+        || cx.program.class_of(function).is_some_and(|class| cx.program.class_name(class).starts_with("Test"))
 }
 
 fn describe(cx: &RuleContext<'_>, call: CallIx, confidence: Confidence) -> Finding {
@@ -114,7 +115,8 @@ fn describe(cx: &RuleContext<'_>, call: CallIx, confidence: Confidence) -> Findi
     if let Kind::Instance(class) = cx.program.kind(cx.module, facts.receiver_of(call)) {
         let (owner, local) = cx.program.class_local(class);
         let span = cx.program.span(owner, cx.program.module(owner).facts.classes[local.index()].name_range);
-        finding = finding.evidence(Evidence::new(EvidenceRole::Definition, span, "a `threading.Thread` by inheritance"));
+        finding =
+            finding.evidence(Evidence::new(EvidenceRole::Definition, span, "a `threading.Thread` by inheritance"));
     }
     if ends_in_run(cx, call) {
         let end = range.end() - TextSize::of("()");

@@ -15,7 +15,7 @@ declare_rule! {
     ///
     /// ## Why is this bad?
     /// The function runs in the caller, to its end, before the thread is even made. The thread then gets its result,
-    /// usually `None`, and does nothing, or raises TypeError where nobody sees it.
+    /// usually `None`, and does nothing, or raises `TypeError` where nobody sees it.
     ///
     /// ## Example
     /// ```python bad
@@ -79,7 +79,8 @@ fn gives(program: &Program, module: ModuleId, called: CallIx) -> Option<Gives> {
             results.all(|result| result.is_some()).then_some(first)
         }
         Callee::Lib(name) => {
-            let nothing = [qual!("builtins.print"), qual!("time.sleep"), qual!("builtins.exec"), qual!("builtins.setattr")];
+            let nothing =
+                [qual!("builtins.print"), qual!("time.sleep"), qual!("builtins.exec"), qual!("builtins.setattr")];
             nothing.contains(&name).then_some(Gives::Nothing)
         }
         Callee::Class(_) | Callee::Opaque => None,
@@ -140,7 +141,9 @@ fn is_abstract(program: &Program, module: ModuleId, function: FuncIx) -> bool {
 fn is_no_callable(kind: Kind) -> bool {
     match kind {
         Kind::None | Kind::Immutable => true,
-        kind => matches!(kind.role(), Some(Role::Container(_) | Role::Thread | Role::Future | Role::Queue | Role::File)),
+        kind => {
+            matches!(kind.role(), Some(Role::Container(_) | Role::Thread | Role::Future | Role::Queue | Role::File))
+        }
     }
 }
 
