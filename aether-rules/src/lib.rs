@@ -15,9 +15,12 @@ mod diagnostic;
 mod evidence;
 pub mod facts;
 mod finding;
+mod global_change;
+mod library;
 pub mod link;
 pub mod model;
 mod parse;
+mod process_state;
 mod rules;
 mod suppression;
 

@@ -14,3 +14,19 @@ mod free_threading {
 mod races {
     automod::dir!("src/rules/races");
 }
+
+mod globals {
+    automod::dir!("src/rules/globals");
+}
+
+mod signals {
+    automod::dir!("src/rules/signals");
+}
+
+mod gil_reliance {
+    automod::dir!("src/rules/gil_reliance");
+}
+
+mod state {
+    automod::dir!("src/rules/state");
+}
