@@ -21,6 +21,7 @@ mod threads {
 
 mod asyncio {
     automod::dir!("src/rules/asyncio");
+}
 
 mod globals {
     automod::dir!("src/rules/globals");
