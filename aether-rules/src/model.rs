@@ -5,10 +5,12 @@
 //!
 //! *Invariant:* nothing here depends on the program under analysis.
 
+pub mod blocking;
 pub mod methods;
 pub mod objects;
 pub mod spawns;
 
+pub use blocking::{Awaits, Blocking, blocking};
 pub use methods::{Effect, effect_of};
 pub use objects::{ContainerKind, ExecutorKind, LockKind, Role, canonical, result_of, role_of};
 pub use spawns::{RunsOn, Spawn, spawn_of};

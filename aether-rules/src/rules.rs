@@ -14,3 +14,7 @@ mod free_threading {
 mod races {
     automod::dir!("src/rules/races");
 }
+
+mod locks {
+    automod::dir!("src/rules/locks");
+}
