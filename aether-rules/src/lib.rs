@@ -17,11 +17,14 @@ pub mod facts;
 mod finding;
 pub mod link;
 pub mod model;
+mod naming;
+mod on_loop;
 mod parse;
 mod rules;
+mod spawning;
 mod suppression;
 
-pub use analyze::analyze;
+pub use analyze::{analyze, analyze_on};
 pub use context::RuleContext;
 pub use diagnostic::{AnalyzedFile, Diagnostic, Report, Statistics};
 pub use finding::{Applicability, Edit, Evidence, EvidenceRole, Finding, Findings, Fix};

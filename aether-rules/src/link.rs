@@ -26,6 +26,7 @@ mod program;
 mod reach;
 mod roots;
 mod sharing;
+mod waiting;
 mod waits;
 
 pub use access::{Access, AccessKind, Touch};
@@ -43,4 +44,4 @@ pub use places::{Place, PlaceId, PlaceRoot};
 pub use program::{Module, Program};
 pub use roots::{Root, RootId, Started};
 pub use sharing::{Conflict, Guard, Promise, Sharing, ThreadOf};
-pub use waits::{Awaited, Wait};
+pub use waiting::{Awaited, Wait};

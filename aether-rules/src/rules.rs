@@ -18,3 +18,11 @@ mod races {
 mod locks {
     automod::dir!("src/rules/locks");
 }
+
+mod threads {
+    automod::dir!("src/rules/threads");
+}
+
+mod asyncio {
+    automod::dir!("src/rules/asyncio");
+}

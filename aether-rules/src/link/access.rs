@@ -113,10 +113,11 @@ impl AccessKind {
 
 /// The accesses of the program, place by place.
 #[derive(Debug, Default)]
-pub struct Accesses {
+pub(super) struct Accesses {
     all: Vec<Access>,
     ranges: Vec<(Place, std::ops::Range<u32>)>,
     ids: FxHashMap<Place, PlaceId>,
+    by_module: Vec<Vec<PlaceId>>,
     setup_only: Vec<bool>,
 }
 
@@ -163,6 +164,11 @@ pub(super) fn collect(program: &mut Program) {
         }
     }
     let ids = ranges.iter().enumerate().map(|(index, (place, _))| (*place, PlaceId(index as u32))).collect();
+    let mut by_module = vec![Vec::new(); program.modules.len()];
+    for (index, (place, _)) in ranges.iter().enumerate() {
+        by_module[program.place_module(*place).index()].push(PlaceId(index as u32));
+    }
+    program.accesses.by_module = by_module;
     program.accesses.all = all;
     program.accesses.ranges = ranges;
     program.accesses.ids = ids;
@@ -256,7 +262,7 @@ fn touches(program: &Program, module: ModuleId, event: &Event) -> smallvec::Smal
         Term::Item(base, key) => (base, Touch::Element(key)),
         _ => (term, Touch::Whole),
     };
-    let mut found = smallvec::SmallVec::new();
+    let mut found: smallvec::SmallVec<[(TermId, AccessKind, TextRange); 2]> = smallvec::SmallVec::new();
     match event.kind {
         EventKind::Load(term) => {
             let (term, touch) = split(term);
@@ -309,6 +315,11 @@ fn touches(program: &Program, module: ModuleId, event: &Event) -> smallvec::Smal
         }
         _ => {}
     }
+    // What is done to an element as a whole is not done to the container: `groups[k].append(x)`.
+    found.retain(|(term, kind, _)| {
+        let on_container = matches!(kind, AccessKind::Iterate | AccessKind::Method(..));
+        !on_container || !matches!(facts.terms.get(*term), Term::Item(..))
+    });
     found
 }
 
@@ -357,7 +368,7 @@ fn consumed_argument(program: &Program, module: ModuleId, call: crate::facts::Ca
 impl Program {
     /// The places worth asking about that a module owns, in order.
     pub fn places_of(&self, module: ModuleId) -> impl Iterator<Item = Place> + '_ {
-        self.accesses.ranges.iter().map(|(place, _)| *place).filter(move |place| self.place_module(*place) == module)
+        self.accesses.by_module[module.index()].iter().map(|id| self.accesses.ranges[id.0 as usize].0)
     }
 
     /// Every place worth asking about, in order.

@@ -94,7 +94,7 @@ enum Reason {
 fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     let mut waits: FxHashMap<FuncId, Vec<Wait>> = FxHashMap::default();
     for (_, function) in cx.functions() {
-        for wait in cx.program.waits_of(function) {
+        for wait in cx.program.endless_waits(function) {
             let mut held = held_at(cx, function, wait.event, wait.ctx);
             if matches!(wait.awaits, Awaits::Thread | Awaits::Future | Awaits::Executor) && !is_decorated(cx, function) {
                 // Where a caller holds the lock, its call is what is reported.
@@ -153,7 +153,7 @@ fn through_calls(cx: &RuleContext<'_>, function: FuncId, waits: &mut FxHashMap<F
             if !seen.insert(callee) || flags.is_async || flags.is_generator {
                 continue;
             }
-            for wait in waits.entry(callee).or_insert_with(|| cx.program.waits_of(callee)).iter() {
+            for wait in waits.entry(callee).or_insert_with(|| cx.program.endless_waits(callee)).iter() {
                 if matches!(wait.awaits, Awaits::Thread | Awaits::Executor | Awaits::Future) {
                     report(cx, &held, (wait, cx.span(event.range), &path), findings);
                 }
