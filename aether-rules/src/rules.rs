@@ -15,6 +15,10 @@ mod races {
     automod::dir!("src/rules/races");
 }
 
+mod locks {
+    automod::dir!("src/rules/locks");
+}
+
 mod threads {
     automod::dir!("src/rules/threads");
 }
