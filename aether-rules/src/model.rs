@@ -5,11 +5,13 @@
 //!
 //! *Invariant:* nothing here depends on the program under analysis.
 
+pub mod awaits;
 pub mod blocking;
 pub mod methods;
 pub mod objects;
 pub mod spawns;
 
+pub use awaits::{Awaits, Waiting, waiting};
 pub use blocking::{Blocking, blocking};
 pub use methods::{Effect, effect_of};
 pub use objects::{ContainerKind, ExecutorKind, LockKind, Role, canonical, result_of, role_of};
