@@ -127,14 +127,10 @@ fn loopless_thread(program: &Program, id: FuncId) -> Option<RootId> {
 
 /// Whether some function that runs on the thread of a root sets a loop.
 fn sets_a_loop(program: &Program, root: RootId) -> bool {
-    let set = qual!("asyncio.set_event_loop");
-    program.modules().any(|(id, module)| {
-        module.facts.calls.iter().enumerate().any(|(index, call)| {
-            program.library_callee(id, CallIx::at(index)) == Some(set) && {
-                let by = program.func_id(id, module.facts.function_of_ctx(call.ctx));
-                program.visits(by).iter().any(|visit| visit.root == root)
-            }
-        })
+    program.calls_of(qual!("asyncio.set_event_loop")).iter().any(|&(module, call)| {
+        let facts = &program.module(module).facts;
+        let by = program.func_id(module, facts.function_of_ctx(facts.calls[call.index()].ctx));
+        program.visits(by).iter().any(|visit| visit.root == root)
     })
 }
 

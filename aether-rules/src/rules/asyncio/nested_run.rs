@@ -4,7 +4,7 @@ use crate::declare_rule;
 use crate::facts::Qual;
 use crate::link::Program;
 use crate::on_loop::{self, OnLoop, Site};
-use crate::{Confidence, Finding, Findings, RuleContext, naming};
+use crate::{Confidence, Finding, Findings, RuleContext, naming, qual};
 
 declare_rule! {
     /// ## What it does
@@ -69,11 +69,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
 
 /// Whether the program makes loops reentrant.
 fn nests(program: &Program) -> bool {
-    let nest = Qual::of("nest_asyncio.apply");
-    program.modules().any(|(id, module)| {
-        let calls = (0..module.facts.calls.len()).map(crate::facts::CallIx::at);
-        calls.into_iter().any(|call| program.library_callee(id, call) == Some(nest))
-    })
+    !program.calls_of(qual!("nest_asyncio.apply")).is_empty()
 }
 
 fn describe(cx: &RuleContext<'_>, found: &OnLoop, confidence: Confidence) -> Finding {

@@ -100,8 +100,8 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
 
 /// The start method of processes that do not name one.
 fn default_method(cx: &RuleContext<'_>) -> Method {
-    let calls = cx.program.calls_of(qual!("multiprocessing.set_start_method")).iter();
-    let chosen = calls.filter_map(|&(module, call)| named_method(cx.program, module, call)).next();
+    let calls = cx.program.calls_of(qual!("multiprocessing.set_start_method"));
+    let chosen = calls.iter().find_map(|&(module, call)| named_method(cx.program, module, call));
     let forked = cx.settings().target_version < PythonVersion::three(14);
     chosen.unwrap_or(if forked { Method::Fork } else { Method::Other })
 }
