@@ -94,7 +94,11 @@ fn module_calls(program: &Program, module: ModuleId) -> (Vec<Callee>, Vec<(FuncI
             };
             match event.kind {
                 EventKind::Call(call) => {
-                    for (target, receiver) in program.expand(callees[call.index()]) {
+                    // `super().m()` runs exactly what it names, never an override.
+                    let exactly = program.is_super_call(module, call);
+                    let targets = program.expand(callees[call.index()]);
+                    let count = if exactly { 1 } else { targets.len() };
+                    for (target, receiver) in targets.into_iter().take(count) {
                         edges.push((target, site(receiver)));
                     }
                     inline_callbacks(program, module, call, callees[call.index()], &mut |target| {
@@ -206,6 +210,15 @@ impl Program {
     /// From where a function is called.
     pub fn callers(&self, function: FuncId) -> &[CallSite] {
         &self.callers[function.index()]
+    }
+
+    /// Whether a call is made through `super()`.
+    fn is_super_call(&self, module: ModuleId, call: CallIx) -> bool {
+        let facts = &self.modules[module.index()].facts;
+        match facts.terms.get(facts.calls[call.index()].callee) {
+            Term::Attr(base, _) => matches!(self.kind(module, base), Kind::Super(_)),
+            _ => false,
+        }
     }
 
     /// The functions a call may run: a method and its overrides, or the `__init__` of a class.
