@@ -8,6 +8,7 @@
 
 mod access;
 mod calls;
+mod checks;
 mod classes;
 mod derived;
 mod guards;
@@ -24,6 +25,7 @@ mod roots;
 mod sharing;
 
 pub use access::{Access, AccessKind, Touch};
+pub use checks::{Answer, Asked, Check, Worth};
 pub use calls::{CallSite, Callee, Receiver};
 pub use order::Lifetime;
 pub use reach::Visit;

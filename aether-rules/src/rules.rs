@@ -14,3 +14,7 @@ mod free_threading {
 mod races {
     automod::dir!("src/rules/races");
 }
+
+mod state {
+    automod::dir!("src/rules/state");
+}

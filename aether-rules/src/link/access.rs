@@ -219,16 +219,20 @@ fn for_each(
     for index in 1..facts.functions.len() {
         let function = FuncIx::at(index);
         let id = program.func_id(module, function);
-        if program.accesses.setup_only[id.index()] || !wanted(id) {
+        // `__new__` runs before its object is shared, but what it finds in the class is everybody's.
+        let makes = facts.functions[index].name == sym!("__new__");
+        if (program.accesses.setup_only[id.index()] && !makes) || !wanted(id) {
             continue;
         }
         let first = facts.functions[index].events.start;
         for (position, event) in facts.events_of(function).iter().enumerate() {
             let at = EventIx(first + position as u32);
             for (term, kind, range) in touches(program, module, event) {
-                let place = program.place(module, function, term);
-                let Some((place, receiver)) = place.or_else(|| program.aliased(module, function, term)) else { continue };
-                if is_private_cell(program, place, (module, function, term)) || receiver == Receiver::Fresh || program.is_confined(place) {
+                // What happens inside a container that a local names happens to the attribute it came from.
+                let alias = if kind.is_whole() { None } else { program.aliased(module, function, term) };
+                let place = alias.or_else(|| program.place(module, function, term));
+                let Some((place, receiver)) = place else { continue };
+                if is_private_cell(program, place, (module, function, term)) || receiver == Receiver::Fresh || program.is_confined(place) || (makes && receiver != Receiver::Global) {
                     continue;
                 }
                 found(Access { place, kind, module, function: id, event: at, ctx: event.ctx, range, receiver, term });
