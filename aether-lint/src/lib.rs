@@ -1,1 +1,27 @@
-//! The command.
+//! The command `aether-lint`, also installed as `aether`.
+//!
+//! Rooms in one direction: [`args`] → [`config`] → [`discover`] → [`read`] → the engine → [`render`] → exit code.
+//! Only [`terminal`] writes to the terminal; only [`config`], [`discover`] and [`read`] touch the file system.
+//!
+//! *Invariant:* standard output carries what was asked for and nothing else; whatever the machine's order of events,
+//! the same files and settings give the same bytes.
+
+use std::process::ExitCode;
+
+mod args;
+mod command;
+mod config;
+mod discover;
+mod docs;
+mod files;
+mod progress;
+mod read;
+mod render;
+mod terminal;
+
+/// Runs the command on the arguments of this process.
+///
+/// A crate of third-party rules calls it from a three-line `main`; its rules are found because they are linked in.
+pub fn main() -> ExitCode {
+    command::run(std::env::args_os())
+}

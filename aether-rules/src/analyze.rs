@@ -27,7 +27,12 @@ use crate::suppression::Suppressions;
 /// Runs on a thread pool of its own, with stacks deep enough for any tree the parser lets through;
 /// `RAYON_NUM_THREADS` bounds its size.
 pub fn analyze(sources: &dyn Sources) -> Report {
-    let pool = rayon::ThreadPoolBuilder::new().stack_size(parse::STACK_SIZE).build();
+    analyze_on(sources, 0)
+}
+
+/// [`analyze`] on at most this many threads; 0 lets `RAYON_NUM_THREADS` or the number of cores decide.
+pub fn analyze_on(sources: &dyn Sources, threads: usize) -> Report {
+    let pool = rayon::ThreadPoolBuilder::new().stack_size(parse::STACK_SIZE).num_threads(threads).build();
     match pool {
         Ok(pool) => pool.install(|| run(sources)),
         // No threads to be had: the caller's own pool is better than no answer.
@@ -131,12 +136,13 @@ fn check(
         }
     }
     let mut diagnostics = judge(found, settings);
-    let before = diagnostics.len();
+    let mut suppressed = 0;
     if let Some(suppressions) = &mut suppressions {
+        let before = diagnostics.len();
         diagnostics.retain(|diagnostic| !suppressions.silences(diagnostic));
+        suppressed = before - diagnostics.len();
         diagnostics.extend(judge(suppressions.findings(), settings));
     }
-    let suppressed = before.saturating_sub(diagnostics.iter().filter(|one| one.rule.check.is_some()).count());
     diagnostics.retain(|diagnostic| diagnostic.confidence >= settings.min_confidence);
     diagnostics.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
     diagnostics.dedup_by(|a, b| sort_key(a) == sort_key(b));

@@ -332,6 +332,22 @@ impl ModuleFacts {
         self.args_of(call).iter().find(|arg| arg.name == ArgumentName::Keyword(name))
     }
 
+    /// The method or attribute a call calls: `append` in `names.append(x)`.
+    pub fn callee_name(&self, call: CallIx) -> Option<Sym> {
+        match self.terms.get(self.calls[call.index()].callee) {
+            Term::Attr(_, name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// What a method is called on: `names` in `names.append(x)`; opaque for a plain function.
+    pub fn receiver_of(&self, call: CallIx) -> TermId {
+        match self.terms.get(self.calls[call.index()].callee) {
+            Term::Attr(base, _) => base,
+            _ => TermId::OPAQUE,
+        }
+    }
+
     /// The contexts around `ctx`, innermost first, itself included.
     pub fn ctx_chain(&self, ctx: CtxIx) -> impl Iterator<Item = (CtxIx, &Ctx)> {
         let mut next = Some(ctx);

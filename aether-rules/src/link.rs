@@ -23,6 +23,7 @@ mod program;
 mod reach;
 mod roots;
 mod sharing;
+mod waits;
 
 pub use access::{Access, AccessKind, Touch};
 pub use checks::{Answer, Asked, Check, Worth};

@@ -38,7 +38,6 @@ macro_rules! declare_rule {
     ($(#[doc = $doc:literal])+ $vis:vis static $NAME:ident = { $($field:ident : $value:expr),+ $(,)? }) => {
         $(#[doc = $doc])+
         $vis static $NAME: $crate::Rule = {
-            #[allow(unused_imports, reason = "a declaration names only some of the values")]
             use $crate::rule::prelude::*;
             $crate::Rule { docs: concat!($($doc, "\n"),+), $($field: $value,)+ ..$crate::Rule::DEFAULTS }.validated()
         };

@@ -15,6 +15,26 @@ mod races {
     automod::dir!("src/rules/races");
 }
 
+mod threads {
+    automod::dir!("src/rules/threads");
+}
+
+mod asyncio {
+    automod::dir!("src/rules/asyncio");
+}
+
+mod globals {
+    automod::dir!("src/rules/globals");
+}
+
+mod signals {
+    automod::dir!("src/rules/signals");
+}
+
+mod gil_reliance {
+    automod::dir!("src/rules/gil_reliance");
+}
+
 mod state {
     automod::dir!("src/rules/state");
 }

@@ -205,3 +205,31 @@ fn correct_programs_are_clean() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn the_demonstration_gives_what_its_list_says() {
+    let folder = fixtures().join("programs");
+    let mut sources = MemorySources::new(Settings::default());
+    let mut texts = BTreeMap::new();
+    for entry in fs::read_dir(folder.join("webcounter")).expect("the demonstration") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|extension| extension == "py") {
+            let name = format!("webcounter/{}", path.file_name().expect("a file").to_string_lossy());
+            let text = fs::read_to_string(&path).expect("a readable program");
+            sources = sources.with(&name, &text);
+            texts.insert(name, text);
+        }
+    }
+    let report = analyze(&sources);
+    let found: BTreeSet<String> = report
+        .diagnostics
+        .iter()
+        .map(|one| {
+            let path = report.file(one.primary.file).path.to_string();
+            format!("{path}:{} {}", line_of(&texts[&path], one.primary.range.start().into()), one.rule.code)
+        })
+        .collect();
+    let wanted = fs::read_to_string(folder.join("webcounter.expected")).expect("the list");
+    let wanted: BTreeSet<String> = wanted.lines().map(str::to_owned).collect();
+    assert_eq!(found, wanted);
+}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ruff_python_ast::{ModModule, Stmt};
 use ruff_python_parser::Parsed;
-use ruff_text_size::{Ranged, TextRange};
+use ruff_text_size::TextRange;
 use rustc_hash::FxHashMap;
 
 use super::comment;
@@ -204,8 +204,7 @@ impl Builder {
             let NameTarget::Var(var) = targets[name.index()] else { return true };
             let var = &vars[var.index()];
             match scope_kind(var.scope) {
-                ScopeKind::Comprehension => true,
-                ScopeKind::Function(_) => !var.captured,
+                ScopeKind::Comprehension | ScopeKind::Function(_) => !var.captured,
                 ScopeKind::Module | ScopeKind::Class(_) => {
                     let fixed = |value: &TermId| {
                         matches!(terms.get(*value), Term::Import(_) | Term::Function(_) | Term::Class(_))
@@ -273,9 +272,5 @@ impl Builder {
     fn add_call(&mut self, call: Call) -> CallIx {
         self.calls.push(call);
         CallIx::at(self.calls.len() - 1)
-    }
-
-    fn range_of(node: &impl Ranged) -> TextRange {
-        node.range()
     }
 }

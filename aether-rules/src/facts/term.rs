@@ -21,7 +21,8 @@ macro_rules! index {
                 self.0 as usize
             }
 
-            pub(crate) fn at(index: usize) -> Self {
+            /// The index of a position.
+            pub const fn at(index: usize) -> Self {
                 Self(index as u32)
             }
         }

@@ -113,10 +113,11 @@ impl AccessKind {
 
 /// The accesses of the program, place by place.
 #[derive(Debug, Default)]
-pub struct Accesses {
+pub(super) struct Accesses {
     all: Vec<Access>,
     ranges: Vec<(Place, std::ops::Range<u32>)>,
     ids: FxHashMap<Place, PlaceId>,
+    by_module: Vec<Vec<PlaceId>>,
     setup_only: Vec<bool>,
 }
 
@@ -163,6 +164,11 @@ pub(super) fn collect(program: &mut Program) {
         }
     }
     let ids = ranges.iter().enumerate().map(|(index, (place, _))| (*place, PlaceId(index as u32))).collect();
+    let mut by_module = vec![Vec::new(); program.modules.len()];
+    for (index, (place, _)) in ranges.iter().enumerate() {
+        by_module[program.place_module(*place).index()].push(PlaceId(index as u32));
+    }
+    program.accesses.by_module = by_module;
     program.accesses.all = all;
     program.accesses.ranges = ranges;
     program.accesses.ids = ids;
@@ -260,7 +266,7 @@ fn touches(program: &Program, module: ModuleId, event: &Event) -> smallvec::Smal
         Term::Item(base, key) => (base, Touch::Element(key)),
         _ => (term, Touch::Whole),
     };
-    let mut found = smallvec::SmallVec::new();
+    let mut found: smallvec::SmallVec<[(TermId, AccessKind, TextRange); 2]> = smallvec::SmallVec::new();
     match event.kind {
         EventKind::Load(term) => {
             let (term, touch) = split(term);
@@ -313,6 +319,11 @@ fn touches(program: &Program, module: ModuleId, event: &Event) -> smallvec::Smal
         }
         _ => {}
     }
+    // What is done to an element as a whole is not done to the container: `groups[k].append(x)`.
+    found.retain(|(term, kind, _)| {
+        let on_container = matches!(kind, AccessKind::Iterate | AccessKind::Method(..));
+        !on_container || !matches!(facts.terms.get(*term), Term::Item(..))
+    });
     found
 }
 
@@ -361,7 +372,7 @@ fn consumed_argument(program: &Program, module: ModuleId, call: crate::facts::Ca
 impl Program {
     /// The places worth asking about that a module owns, in order.
     pub fn places_of(&self, module: ModuleId) -> impl Iterator<Item = Place> + '_ {
-        self.accesses.ranges.iter().map(|(place, _)| *place).filter(move |place| self.place_module(*place) == module)
+        self.accesses.by_module[module.index()].iter().map(|id| self.accesses.ranges[id.0 as usize].0)
     }
 
     /// Every place worth asking about, in order.
@@ -404,14 +415,19 @@ impl Program {
     }
 
     /// The place behind a local name for a container: `cache = self._cache`.
+    ///
+    /// Where the function rebinds the attribute (`old, self._cache = self._cache, {}`), the name keeps the old object,
+    /// which nobody else has.
     fn aliased(&self, module: ModuleId, function: FuncIx, term: TermId) -> Option<(Place, Receiver)> {
         let facts = &self.modules[module.index()].facts;
         let var = facts.var_of(term)?;
         let [value] = facts.vars[var.index()].values[..] else { return None };
-        match facts.terms.get(value) {
-            Term::Attr(..) => self.place(module, function, value),
-            _ => None,
+        let is_attribute = matches!(facts.terms.get(value), Term::Attr(..));
+        let rebinds = |event: &Event| matches!(event.kind, EventKind::Store(target, _) if target.same(value));
+        if !is_attribute || facts.events_of(function).iter().any(rebinds) {
+            return None;
         }
+        self.place(module, function, value)
     }
 
     /// Whether a term is tested to be in the container: `key in place`.

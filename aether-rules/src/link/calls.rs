@@ -54,6 +54,9 @@ pub struct CallSite {
     pub event: EventIx,
 }
 
+/// The calls of library functions, by name.
+pub(super) type CallsByName = rustc_hash::FxHashMap<Qual, Vec<(ModuleId, CallIx)>>;
+
 /// Resolves every call of the program.
 pub(super) fn resolve(program: &mut Program) {
     let snapshot: &Program = program;
@@ -184,6 +187,22 @@ impl Program {
         }
     }
 
+    /// Every call of a library function or method, in module order.
+    pub fn calls_of(&self, name: Qual) -> &[(ModuleId, CallIx)] {
+        let index = self.calls_by_name.get_or_init(|| {
+            let mut index = CallsByName::default();
+            for (module, callees) in self.callees.iter().enumerate() {
+                for (call, callee) in callees.iter().enumerate() {
+                    if let Callee::Lib(name) = callee {
+                        index.entry(*name).or_default().push((ModuleId::at(module), CallIx::at(call)));
+                    }
+                }
+            }
+            index
+        });
+        index.get(&name).map_or(&[], Vec::as_slice)
+    }
+
     /// From where a function is called.
     pub fn callers(&self, function: FuncId) -> &[CallSite] {
         &self.callers[function.index()]
@@ -265,6 +284,29 @@ impl Program {
         self.receiver_within(module, function, term, 0)
     }
 
+    /// A parameter is everybody's if every caller passes something that is.
+    fn receiver_of_param(&self, module: ModuleId, of: FuncIx, position: u16, depth: usize) -> Receiver {
+        const MAX_CALLERS: usize = 8;
+        let id = self.func_id(module, of);
+        let declaration = &self.modules[module.index()].facts.functions[of.index()];
+        let Some(sites) = self.callers.get(id.index()) else { return Receiver::Unknown };
+        let bound = usize::from(declaration.class.is_some() && !declaration.flags.is_static);
+        let (Some(param), Some(position)) = (declaration.params.get(usize::from(position)), usize::from(position).checked_sub(bound)) else {
+            return Receiver::Unknown;
+        };
+        if sites.is_empty() || sites.len() > MAX_CALLERS {
+            return Receiver::Unknown;
+        }
+        let all_global = sites.iter().all(|site| {
+            let (caller_module, caller) = self.func_local(site.caller);
+            let facts = &self.modules[caller_module.index()].facts;
+            let EventKind::Call(call) = facts.events[site.event.index()].kind else { return false };
+            let Some(arg) = facts.arg(call, position, param.name) else { return false };
+            self.receiver_within(caller_module, caller, arg.value, depth + 3) == Receiver::Global
+        });
+        if all_global { Receiver::Global } else { Receiver::Unknown }
+    }
+
     fn receiver_within(&self, module: ModuleId, function: FuncIx, term: TermId, depth: usize) -> Receiver {
         const MAX_DEPTH: usize = 8;
         let facts = &self.modules[module.index()].facts;
@@ -294,9 +336,10 @@ impl Program {
                 match (is_self, owner.flags.is_classmethod) {
                     (true, false) => Receiver::Own,
                     (true, true) => Receiver::Global,
-                    _ => Receiver::Unknown,
+                    _ => self.receiver_of_param(module, of, 0, depth),
                 }
             }
+            Term::Param(of, position) => self.receiver_of_param(module, of, position, depth),
             Term::Attr(base, _) | Term::Item(base, _) | Term::Element(base) | Term::Unpacked(base, _) => {
                 match inner(base) {
                     Receiver::Own | Receiver::OfOwn => Receiver::OfOwn,

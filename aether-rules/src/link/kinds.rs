@@ -19,7 +19,7 @@ use crate::model::objects;
 use crate::{qual, sym};
 
 /// How often facts may travel one more assignment, call or import.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 3;
 
 /// How many assignments to one name are looked at: generated code assigns thousands of times.
 const MAX_VALUES: usize = 32;
@@ -45,7 +45,6 @@ pub(super) fn infer(program: &mut Program) {
 
 /// One more round, with what is known of parameters.
 pub(super) fn refine(program: &mut Program) {
-    round(program);
     round(program);
 }
 

@@ -79,7 +79,7 @@ impl LockSet {
 
 /// What is known of the program's locks.
 #[derive(Debug, Default)]
-pub struct Locks {
+pub(super) struct Locks {
     all: Vec<Lock>,
     ids: FxHashMap<Place, LockId>,
     /// By module, then context: what the enclosing `with` blocks hold.

@@ -2,7 +2,7 @@
 //!
 //! *Invariant:* once linked it never changes; every answer is a pure function of the question.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::access::Accesses;
 use super::calls::Callee;
@@ -58,6 +58,7 @@ pub struct Program {
     pub(super) var_kinds: Vec<Vec<Kind>>,
     pub(super) returns: Vec<Kind>,
     pub(super) callees: Vec<Vec<Callee>>,
+    pub(super) calls_by_name: OnceLock<super::calls::CallsByName>,
     pub(super) callers: Vec<Vec<super::calls::CallSite>>,
     pub(super) passed: super::passed::Passed,
     pub(super) roots: Vec<Root>,

@@ -30,7 +30,7 @@ pub struct Visit {
 
 /// Which functions run on which threads.
 #[derive(Debug, Default)]
-pub struct Reach {
+pub(super) struct Reach {
     visits: Vec<SmallVec<[Visit; 1]>>,
     main: Vec<bool>,
 }

@@ -75,7 +75,7 @@ impl Promise {
 
 /// Who promises what.
 #[derive(Debug, Default)]
-pub struct Promises {
+pub(super) struct Promises {
     classes: Vec<Option<Promise>>,
     modules: Vec<Option<Promise>>,
     guards: FxHashMap<Place, Guard>,
@@ -148,7 +148,6 @@ fn class_promise(program: &Program, class: ClassId) -> Option<Promise> {
         let promise = match role {
             Some(Role::Lock(_)) => Promise::OwnsLock(span),
             Some(Role::ThreadLocal) => Promise::OwnsThreadLocal(span),
-            Some(Role::Executor(crate::model::ExecutorKind::Thread)) => Promise::OwnsExecutor(span),
             _ => continue,
         };
         if found.is_none_or(|found| rank(promise) < rank(found)) {

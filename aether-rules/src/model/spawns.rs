@@ -72,6 +72,12 @@ const SPAWNS: &[(&str, Spawn)] = &[
     ("asyncio.to_thread", spawn(0, "func", RunsOn::Pool)),
     ("asyncio.AbstractEventLoop.run_in_executor", spawn(1, "func", RunsOn::Pool)),
     ("asyncio.AbstractEventLoop.call_soon_threadsafe", spawn(0, "callback", RunsOn::Loop)),
+    ("asyncio.AbstractEventLoop.call_soon", spawn(0, "callback", RunsOn::Loop)),
+    ("asyncio.AbstractEventLoop.call_later", spawn(1, "callback", RunsOn::Loop)),
+    ("asyncio.AbstractEventLoop.call_at", spawn(1, "callback", RunsOn::Loop)),
+    ("asyncio.AbstractEventLoop.add_reader", spawn(1, "callback", RunsOn::Loop)),
+    ("asyncio.AbstractEventLoop.add_writer", spawn(1, "callback", RunsOn::Loop)),
+    ("asyncio.Future.add_done_callback", spawn(0, "callback", RunsOn::Loop)),
     ("asyncio.AbstractEventLoop.add_signal_handler", spawn(1, "callback", RunsOn::Loop)),
     ("anyio.to_thread.run_sync", spawn(0, "func", RunsOn::Pool)),
     ("trio.to_thread.run_sync", spawn(0, "sync_fn", RunsOn::Pool)),
@@ -113,22 +119,22 @@ const HANDLER_DECORATORS: &[(&str, RunsOn)] = &[
 ];
 
 /// Base classes whose methods run on request threads, each on an object of its own.
-const HANDLER_BASES: &[&str] = &[
-    "socketserver.BaseRequestHandler",
-    "socketserver.StreamRequestHandler",
-    "socketserver.DatagramRequestHandler",
-    "http.server.BaseHTTPRequestHandler",
-    "http.server.SimpleHTTPRequestHandler",
-    "wsgiref.simple_server.WSGIRequestHandler",
+const HANDLER_BASES: &[Qual] = &[
+    Qual::of("socketserver.BaseRequestHandler"),
+    Qual::of("socketserver.StreamRequestHandler"),
+    Qual::of("socketserver.DatagramRequestHandler"),
+    Qual::of("http.server.BaseHTTPRequestHandler"),
+    Qual::of("http.server.SimpleHTTPRequestHandler"),
+    Qual::of("wsgiref.simple_server.WSGIRequestHandler"),
 ];
 
 /// Servers that run every request on a thread of its own; the handler class is their second argument.
-const THREADING_SERVERS: &[&str] = &[
-    "socketserver.ThreadingMixIn",
-    "socketserver.ThreadingTCPServer",
-    "socketserver.ThreadingUDPServer",
-    "socketserver.ThreadingUnixStreamServer",
-    "http.server.ThreadingHTTPServer",
+const THREADING_SERVERS: &[Qual] = &[
+    Qual::of("socketserver.ThreadingMixIn"),
+    Qual::of("socketserver.ThreadingTCPServer"),
+    Qual::of("socketserver.ThreadingUDPServer"),
+    Qual::of("socketserver.ThreadingUnixStreamServer"),
+    Qual::of("http.server.ThreadingHTTPServer"),
 ];
 
 static SPAWN_INDEX: LazyLock<FxHashMap<Qual, Spawn>> = LazyLock::new(|| index(SPAWNS));
@@ -146,10 +152,10 @@ pub fn handler_decorator(callee: Qual) -> Option<RunsOn> {
 
 /// Whether a class with this base handles requests.
 pub fn is_handler_base(class: Qual) -> bool {
-    HANDLER_BASES.iter().any(|name| Qual::of(name) == class)
+    HANDLER_BASES.contains(&class)
 }
 
 /// Whether a server of this class has a thread per request.
 pub fn is_threading_server(class: Qual) -> bool {
-    THREADING_SERVERS.iter().any(|name| Qual::of(name) == class)
+    THREADING_SERVERS.contains(&class)
 }

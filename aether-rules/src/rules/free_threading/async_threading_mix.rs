@@ -1,5 +1,6 @@
 //! `AET004`: an event loop driven from a thread that is not its own.
 
+use std::cell::LazyCell;
 use std::sync::LazyLock;
 
 use rustc_hash::FxHashSet;
@@ -98,7 +99,7 @@ static UNSAFE: LazyLock<FxHashSet<Qual>> = LazyLock::new(|| {
 });
 
 fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
-    let driven = driven_loops(cx.program);
+    let driven = LazyCell::new(|| driven_loops(cx.program));
     for (function, id) in cx.functions() {
         if cx.facts().functions[function.index()].flags.is_async || cx.program.is_setup(id) {
             continue;
@@ -140,16 +141,12 @@ fn loop_runners(program: &Program) -> Vec<(FuncId, ModuleId, CallIx)> {
         qual!("asyncio.set_event_loop"),
         qual!("asyncio.Runner.run"),
     ];
-    let mut found = Vec::new();
-    for (id, module) in program.modules() {
-        for (index, call) in module.facts.calls.iter().enumerate() {
-            let call_ix = CallIx::at(index);
-            if program.library_callee(id, call_ix).is_some_and(|name| runners.contains(&name)) {
-                found.push((program.func_id(id, module.facts.function_of_ctx(call.ctx)), id, call_ix));
-            }
-        }
-    }
-    found
+    let calls = runners.into_iter().flat_map(|name| program.calls_of(name)).copied();
+    let with_function = calls.map(|(module, call)| {
+        let facts = &program.module(module).facts;
+        (program.func_id(module, facts.function_of_ctx(facts.calls[call.index()].ctx)), module, call)
+    });
+    with_function.collect()
 }
 
 /// The loops that a thread root runs, by the place they are kept in.

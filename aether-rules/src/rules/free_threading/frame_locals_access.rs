@@ -141,6 +141,9 @@ impl Origin<'_> {
             }
             Term::Attr(base, name) if name == sym!("f_back") => self.of(module, function, base, depth + 1),
             Term::Attr(_, name) if name == sym!("tb_frame") => Owner::Own,
+            Term::Attr(base, name) if name == sym!("frame") && self.program.place(module, function, term).is_none() => {
+                self.of(module, function, base, depth + 1)
+            }
             Term::Attr(..) => self.stored(module, function, term, depth),
             Term::Item(base, _) | Term::Element(base) | Term::Unpacked(base, _) | Term::Entered(base) => {
                 self.of(module, function, base, depth + 1)

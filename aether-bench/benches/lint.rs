@@ -1,0 +1,117 @@
+//! The linter's speed, as ratios within one run: against parsing alone, and over one, two and four times the tree.
+//!
+//! The corpus is the standard library of `python3`, or the folder that `AETHER_CORPUS` names. `parse` reads and
+//! parses the same files with the same parser and the same threads, and does nothing else.
+
+use std::fs;
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use aether_rules::{Settings, SourceError, SourceKind, SourceText, Sources, analyze, registry};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use rayon::prelude::*;
+
+/// A tree on disk, possibly several times under different names.
+struct Tree {
+    files: Vec<(String, PathBuf)>,
+    settings: Arc<Settings>,
+}
+
+impl Tree {
+    fn new(folder: &Path, copies: usize, settings: Settings) -> Self {
+        let mut found = Vec::new();
+        collect(folder, &mut found);
+        found.sort();
+        let files = (0..copies).flat_map(|copy| {
+            found.iter().map(move |path| (format!("{copy}/{}", path.display()), path.clone())).collect::<Vec<_>>()
+        });
+        Self { files: files.collect(), settings: Arc::new(settings) }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.files.iter().filter_map(|(_, path)| fs::metadata(path).ok()).map(|data| data.len()).sum()
+    }
+
+    /// Reads and parses everything, in parallel, and drops the trees: the floor no linter gets under.
+    fn parse(&self) {
+        self.files.par_iter().for_each(|(_, path)| {
+            if let Ok(text) = fs::read_to_string(path) {
+                black_box(ruff_python_parser::parse_unchecked_source(&text, ruff_python_ast::PySourceType::Python));
+            }
+        });
+    }
+}
+
+impl Sources for Tree {
+    fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    fn path(&self, index: usize) -> &str {
+        &self.files[index].0
+    }
+
+    fn settings(&self, _index: usize) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    fn load(&self, index: usize) -> Result<SourceText, SourceError> {
+        let text = fs::read_to_string(&self.files[index].1)
+            .map_err(|error| SourceError { message: error.to_string(), help: None })?;
+        Ok(SourceText { text: text.into(), kind: SourceKind::Module })
+    }
+}
+
+fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            if !path.ends_with("site-packages") {
+                collect(&path, found);
+            }
+        } else if path.extension().is_some_and(|extension| extension == "py") {
+            found.push(path);
+        }
+    }
+}
+
+fn corpus() -> Option<PathBuf> {
+    if let Some(folder) = std::env::var_os("AETHER_CORPUS") {
+        return Some(folder.into());
+    }
+    let code = "import sysconfig; print(sysconfig.get_paths()['stdlib'])";
+    let output = Command::new("python3").args(["-c", code]).output().ok()?;
+    Some(PathBuf::from(String::from_utf8(output.stdout).ok()?.trim()))
+}
+
+fn benches(criterion: &mut Criterion) {
+    let Some(folder) = corpus() else {
+        eprintln!("no corpus: name a folder of Python files in AETHER_CORPUS");
+        return;
+    };
+    let whole = Tree::new(&folder, 1, Settings::default());
+    let mut group = criterion.benchmark_group("lint");
+    group.sample_size(10).throughput(Throughput::Bytes(whole.bytes()));
+    group.bench_function("parse", |bencher| bencher.iter(|| whole.parse()));
+    group.bench_function("all rules", |bencher| bencher.iter(|| analyze(&whole)));
+    let mut none = Settings::default();
+    for rule in registry::rules() {
+        none.deselect(rule);
+    }
+    let unruled = Tree::new(&folder, 1, none.clone());
+    group.bench_function("no rules", |bencher| bencher.iter(|| analyze(&unruled)));
+    group.finish();
+    let mut group = criterion.benchmark_group("scaling");
+    group.sample_size(10);
+    for copies in [1, 2, 4] {
+        let tree = Tree::new(&folder, copies, Settings::default());
+        group.throughput(Throughput::Bytes(tree.bytes()));
+        group.bench_function(BenchmarkId::from_parameter(copies), |bencher| bencher.iter(|| analyze(&tree)));
+    }
+    group.finish();
+}
+
+criterion_group!(lint, benches);
+criterion_main!(lint);

@@ -1,0 +1,156 @@
+//! Configuration: where it is found, what wins, and what mistakes look like.
+
+use std::fmt::Write as _;
+
+use insta::assert_snapshot;
+
+use crate::project::{Project, streams};
+
+fn broken() -> Project {
+    Project::new().file("a.py", "x = (\n")
+}
+
+/// What a check says under this `aether.toml`.
+fn under(config: &str) -> String {
+    broken().file("aether.toml", config).run(&["check", "--output-format", "concise"])
+}
+
+#[test]
+fn mistakes_point_into_the_file() {
+    let cases = [
+        "selct = ['AETX01']\n",
+        "# comment\nselect = ['AETX01', 'AETX0l']\n",
+        "ignore = ['syntax_eror']\n",
+        "select = 'AETX01'\n",
+        "select = ['AETX01', 3]\n",
+        "[levels]\nAETX01 = 'fatal'\n",
+        "[levels]\nAETX1 = 'error'\n",
+        "levels = 'error'\n",
+        "[per-file-ignores]\n'tests/[' = ['ALL']\n",
+        "exclude = ['a[']\n",
+        "target-version = '2.7'\n",
+        "target-version = 3.13\n",
+        "free-threaded = 'yes'\n",
+        "min-confidence = 'certain'\n",
+        "output-format = 'xml'\n",
+        "respect-gitignore = 1\n",
+        "[rules.syntax-eror]\nx = 1\n",
+        "[rules.syntax-error]\nx = 1\n",
+        "select = [\n",
+        "select = ['AETX01']\nselect = ['AETX02']\n",
+        "extend = 'gone.toml'\n",
+        "extend = 'aether.toml'\n",
+    ];
+    let mut text = String::new();
+    for case in cases {
+        let output = broken().file("aether.toml", case).output(&["check"]);
+        let (code, out, err) = streams(&output);
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{case}");
+        text.push_str(&err);
+        text.push('\n');
+    }
+    assert_snapshot!(text);
+}
+
+#[test]
+fn mistakes_on_the_command_line() {
+    let project = broken();
+    let mut text = String::new();
+    for args in [
+        &["check", "--select", "AETX0l"][..],
+        &["check", "--ignore", "syntax-eror"],
+        &["check", "--min-confidence", "certain"],
+        &["check", "--target-version", "2.7"],
+        &["check", "--output-format", "xml"],
+        &["check", "--threads", "0"],
+        &["check", "--exclude", "a["],
+        &["check", "--config", "gone.toml"],
+        &["check", "--config", "selct = []"],
+        &["check", "--config", "a.py"],
+        &["check", "--all", "--min-confidence", "high"],
+        &["check", "--output-file", "gone/out.json"],
+        &["explain", "AETX0l"],
+        &["config", "gone"],
+        &["a.py"],
+        &[],
+    ] {
+        let output = project.output(args);
+        let (code, out, err) = streams(&output);
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{args:?}");
+        let _ = writeln!(text, "$ aether-lint {}\n{err}", args.join(" "));
+    }
+    assert_snapshot!(text);
+}
+
+#[test]
+fn snake_case_and_names_are_welcome() {
+    assert_snapshot!(under("extend_exclude = []\nignore = ['Syntax_Error']\n"));
+}
+
+#[test]
+fn a_rule_can_be_ignored_and_its_level_set() {
+    assert_snapshot!(under("[levels]\nALL = 'off'\nAETX = 'error'\nsyntax-error = 'info'\n"));
+    assert_snapshot!(under("ignore = ['AETX01']\n"));
+    assert_snapshot!(under("[per-file-ignores]\n'a.*' = ['run']\n"));
+    assert_snapshot!(under("[per-file-ignores]\n'b.*' = ['run']\n"));
+}
+
+#[test]
+fn the_nearest_configuration_governs_alone() {
+    let project = broken()
+        .file("aether.toml", "ignore = ['AETX01']\n")
+        .file("one/aether.toml", "")
+        .file("one/x.py", "x = (\n")
+        .file("two/.aether.toml", "levels = { AETX01 = 'info' }\n")
+        .file("two/deep/x.py", "x = (\n")
+        .file("three/pyproject.toml", "[project]\nname = 'three'\n")
+        .file("three/x.py", "x = (\n")
+        .file("four/pyproject.toml", "[tool.aether]\nlevels = { AETX01 = 'warning' }\n")
+        .file("four/x.py", "x = (\n")
+        .file("five/aether.toml", "extend = '../two/.aether.toml'\n")
+        .file("five/x.py", "x = (\n");
+    assert_snapshot!(project.run(&["check", "--output-format", "concise"]));
+    assert_snapshot!(project.run(&["check", "--output-format", "concise", "--isolated"]));
+    assert_snapshot!(project.run(&["check", "--output-format", "concise", "--config", "five/aether.toml"]));
+}
+
+#[test]
+fn flags_lie_on_top() {
+    let project = broken().file("aether.toml", "ignore = ['AETX01']\noutput-format = 'concise'\n");
+    assert_snapshot!(project.run(&["check", "--select", "AETX01"]));
+    assert_snapshot!(project.run(&["check", "--extend-select", "AETX01", "--output-format", "grouped"]));
+    assert_snapshot!(project.run(&["check", "--config", "select = ['AETX']", "--config", "output_format = 'json'"]));
+}
+
+#[test]
+fn a_broken_pyproject_that_is_not_ours_does_not_stop_the_run() {
+    let project = broken().file("data/pyproject.toml", "[tool.poetry\n").file("data/b.py", "x = (\n");
+    assert_snapshot!(project.run(&["check", "--output-format", "concise"]));
+}
+
+#[test]
+fn extending_in_a_circle_is_an_error() {
+    let project = broken()
+        .file("aether.toml", "extend = 'base/aether.toml'\n")
+        .file("base/aether.toml", "extend = '../aether.toml'\n");
+    assert_snapshot!(project.run(&["check"]));
+}
+
+#[test]
+fn config_shows_what_holds() {
+    let project = broken()
+        .file("pyproject.toml", "[project]\nrequires-python = '>=3.10,<4'\n")
+        .file("lib/aether.toml", "target-version = '3.14t'\nmin-confidence = 'high'\nextend-exclude = ['data']\n");
+    let head = |args: &[&str]| -> String {
+        let (code, out, err) = streams(&project.output(args));
+        assert_eq!((code, err.as_str()), (Some(0), ""));
+        out.lines()
+            .filter(|line| !line.starts_with("exclude") && !line.starts_with("select"))
+            .take(9)
+            .fold(String::new(), |text, line| text + line + "\n")
+    };
+    assert_snapshot!(head(&["config"]));
+    assert_snapshot!(head(&["config", "lib"]));
+    assert_snapshot!(head(&["config", "lib", "--config", "free-threaded = false"]));
+    assert_snapshot!(head(&["config", "lib", "--isolated"]));
+}
