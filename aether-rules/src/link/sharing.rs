@@ -141,6 +141,12 @@ fn class_promise(program: &Program, class: ClassId) -> Option<Promise> {
     if declaration.says_thread_safe {
         return Some(Promise::Documented(program.span(module, declaration.name_range)));
     }
+    // A class of coroutines lives on its loop's thread; the lock it owns guards one corner of it.
+    let methods = &declaration.methods;
+    let coroutines = methods.iter().filter(|method| facts.functions[method.index()].flags.is_async).count();
+    if coroutines * 4 > methods.len() {
+        return None;
+    }
     let mut found: Option<Promise> = None;
     for (&name, attr) in &program.class(class).attrs {
         let role = program.role(attr.kind);
@@ -413,8 +419,9 @@ impl Program {
         if self.accesses(access.place).iter().any(|other| self.thread_visits(other.function).next().is_some()) {
             return None;
         }
+        let on_loop = self.function(access.function).flags.is_async;
         match self.promise_of(access.place) {
-            Some(promise) if matches!(access.receiver, Receiver::Own | Receiver::OfOwn | Receiver::Global) => {
+            Some(promise) if !on_loop && matches!(access.receiver, Receiver::Own | Receiver::OfOwn | Receiver::Global) => {
                 Some(Sharing::Promised(promise))
             }
             _ => Some(Sharing::Possible),
