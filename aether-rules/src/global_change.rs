@@ -151,7 +151,7 @@ fn reads_within(program: &Program, at: (ModuleId, FuncIx), term: TermId, place: 
             let is_local = matches!(facts.var_scope(var), ScopeKind::Function(_));
             is_local && facts.vars[var.index()].values.iter().take(4).any(|&value| value != term && inner(value))
         }
-        Term::Attr(base, name) => stored_in_self(program, at, base, name, place, depth),
+        Term::Attr(base, name) => stored_in_self(program, module, base, name, place, depth),
         Term::Item(base, _) | Term::Unpacked(base, _) | Term::Element(base) | Term::Entered(base) => inner(base),
         Term::Or(a, b) | Term::And(a, b) | Term::Either(a, b) => inner(a) || inner(b),
         Term::Display(_, list) => facts.terms.list(list).iter().any(|&part| inner(part)),
@@ -169,9 +169,8 @@ fn reads_within(program: &Program, at: (ModuleId, FuncIx), term: TermId, place: 
 }
 
 /// Whether a method put what a global held into `self.name`.
-fn stored_in_self(program: &Program, (module, function): (ModuleId, FuncIx), base: TermId, name: Sym, place: Place, depth: usize) -> bool {
+fn stored_in_self(program: &Program, module: ModuleId, base: TermId, name: Sym, place: Place, depth: usize) -> bool {
     let Kind::Instance(class) = program.kind(module, base) else { return false };
-    let _ = function;
     program.class(class).mro.iter().any(|&ancestor| {
         let Some(attr) = program.class(ancestor).attrs.get(&name) else { return false };
         attr.stores.iter().any(|&(by, value)| reads_within(program, program.func_local(by), value, place, depth + 1))

@@ -56,9 +56,9 @@ const CLAIMS: &[&str] = &[
 /// Words that take the claim back, or are about something else.
 const DENIALS: &[&str] = &[
     "release", "releasing", "drop", "without the gil", "without gil", "without a gil", "no gil", "no-gil", "nogil", "gil-free", "free-thread",
-    "free thread", "freethread", "not atomic", "n't atomic", "not protect", "n't protect", "not guarantee", "n't guarantee",
-    "not ensure", "n't ensure", "not thread", "n't thread", "not safe", "n't safe", "unsafe", "not rely", "n't rely", "even with the gil", "regardless",
-    "with or without", "hold the gil", "holds the gil", "holding the gil", "acquire", "gil held", "gil is held", "held the gil",
+    "free thread", "freethread", "not atomic", "n't atomic", "no atomic", "not protect", "n't protect", "not guarantee", "n't guarantee",
+    "not ensure", "n't ensure", "is not thread", "are not thread", "n't thread", "not safe", "n't safe", "unsafe", "not rely", "n't rely", "even with the gil", "regardless",
+    "with or without", "hold the gil", "holds the gil", "holding the gil", "acquire the gil", "acquires the gil", "acquiring the gil", "gil held", "gil is held", "held the gil",
     "disable", "gilstate", "gil_", "not enough", "n't enough", "whether", "contention", "if the gil", "removed", "gil removal", "enabled", "todo", "once the gil", "until the gil",
 ];
 
@@ -95,5 +95,7 @@ mod tests {
         assert!(!is_claim("# releases the gil while it works"));
         assert!(!is_claim("# the gil does not protect this"));
         assert!(!is_claim("# called with the gil"));
+        assert!(is_claim("# not strictly thread-safe, but atomic thanks to the gil"));
+        assert!(!is_claim("# needs a lock, as there is no atomic check and add with the gil"));
     }
 }

@@ -54,7 +54,7 @@ declare_rule! {
     ///
     /// ## Limits
     /// Medium confidence in a library's public context managers, high where a known thread enters it, low elsewhere
-    /// (`--all`). Counters (`depth += 1` … `depth -= 1`) restore nothing of another thread's and are for `AET101`. A global
+    /// (`--all`), as for an element whose key is made on the spot (a pair with a descriptor). Counters (`depth += 1` … `depth -= 1`) restore nothing of another thread's and are for `AET101`. A global
     /// changed more than two calls away is not seen.
     ///
     /// ## References
@@ -88,7 +88,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
             let visit = process_state::thread_of(cx, id);
             let confidence = match visit {
                 Some(_) => Confidence::High,
-                None if library::is_public(cx.program, id) => Confidence::Medium,
+                None if library::is_public(cx.program, id) && !has_own_key(cx, &swap) => Confidence::Medium,
                 None => Confidence::Low,
             };
             if findings.wants(confidence) && is_seen_elsewhere(cx, &swap) {
@@ -116,13 +116,26 @@ fn swaps(cx: &RuleContext<'_>, function: FuncIx, id: FuncId) -> Vec<Swap> {
             continue;
         }
         let back = after.iter().filter(|after| after.place == before.place);
-        let back = back.filter_map(|after| manner(cx, id, exit, &before, after).map(|manner| (*after, manner)));
+        let back = back.filter_map(|after| manner(cx, exit, &before, after).map(|manner| (*after, manner)));
         if let Some((after, manner)) = back.into_iter().next() {
             found.push(Swap { function: id, before, after, exit, manner });
         }
     }
     found.truncate(1);
     found
+}
+
+/// Whether the element that is changed is found by a key made here, such as a pair with a file descriptor: others have
+/// keys of their own. Names of settings are constants, parameters, or come out of a loop.
+fn has_own_key(cx: &RuleContext<'_>, swap: &Swap) -> bool {
+    let facts = cx.facts();
+    let EventKind::Store(target, _) = facts.events[swap.before.event.index()].kind else { return false };
+    let Term::Item(_, key) = facts.terms.get(target) else { return false };
+    let is_made = |term: TermId| matches!(facts.terms.get(term), Term::Display(..) | Term::Call(_));
+    match facts.var_of(key) {
+        Some(var) => facts.vars[var.index()].values.iter().any(|&value| is_made(value)),
+        None => is_made(key),
+    }
 }
 
 /// The first and the last `yield` of a generator.
@@ -142,7 +155,7 @@ fn is_exclusive(cx: &RuleContext<'_>, id: FuncId, before: &GlobalChange, functio
 }
 
 /// How a later change takes an earlier one back, if it does.
-fn manner(cx: &RuleContext<'_>, enter: FuncId, exit: FuncId, before: &GlobalChange, after: &GlobalChange) -> Option<Manner> {
+fn manner(cx: &RuleContext<'_>, exit: FuncId, before: &GlobalChange, after: &GlobalChange) -> Option<Manner> {
     let facts = cx.facts();
     let (_, in_exit) = cx.program.func_local(exit);
     let saved = |term: TermId| {
@@ -157,7 +170,6 @@ fn manner(cx: &RuleContext<'_>, enter: FuncId, exit: FuncId, before: &GlobalChan
     if restored {
         return Some(Manner::Saved);
     }
-    let _ = enter;
     match (before.how, after.how) {
         (How::Bound(on), How::Bound(off)) => is_toggle(cx, on, off).then_some(Manner::Reset),
         (How::Method(push, _), How::Method(pop, _)) => {

@@ -170,12 +170,12 @@ fn meeting(cx: &RuleContext<'_>, class: ClassId) -> Option<(&'static str, Confid
         return Some((why, Confidence::Medium, (cx.program.span(module, range), "usable as a decorator: every call enters the same object".to_owned())));
     }
     let span = entered_global(cx, class)?;
-    let promised = cx.program.module_promise(cx.module).is_some() || method(cx, class, sym!("__enter__")).is_some_and(|enter| owner_promises(cx, enter, class));
+    let promised = cx.program.module_promise(cx.module).is_some() || owner_promises(cx, class);
     let base = if promised { Confidence::Medium } else { Confidence::Low };
     Some(("the context manager is a global: whoever runs the function enters the same object", base, (span, "every call enters the same object".to_owned())))
 }
 
-fn owner_promises(cx: &RuleContext<'_>, _enter: FuncId, class: ClassId) -> bool {
+fn owner_promises(cx: &RuleContext<'_>, class: ClassId) -> bool {
     let place = crate::link::Place { root: crate::link::PlaceRoot::Attr(class, sym!("")), path: crate::facts::Qual::ROOT };
     cx.program.promise_of(place).is_some()
 }
