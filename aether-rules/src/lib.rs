@@ -10,6 +10,7 @@ pub mod settings;
 pub mod source;
 
 mod analyze;
+mod confined;
 mod context;
 mod diagnostic;
 mod evidence;

@@ -117,6 +117,15 @@ fn compared_calls(cx: &RuleContext<'_>) -> FxHashSet<CallIx> {
 fn is_assertion(cx: &RuleContext<'_>, call: CallIx) -> bool {
     let facts = cx.facts();
     let Term::Attr(_, name) = facts.terms.get(facts.calls[call.index()].callee) else { return false };
-    let compares = ["assertEqual", "assertNotEqual", "assertLess", "assertLessEqual", "assertGreater", "assertGreaterEqual", "assertEquals", "assertIs"];
+    let compares = [
+        "assertEqual",
+        "assertNotEqual",
+        "assertLess",
+        "assertLessEqual",
+        "assertGreater",
+        "assertGreaterEqual",
+        "assertEquals",
+        "assertIs",
+    ];
     compares.contains(&facts.name(name))
 }

@@ -140,7 +140,8 @@ fn has_own_key(cx: &RuleContext<'_>, swap: &Swap) -> bool {
 
 /// The first and the last `yield` of a generator.
 fn yields(cx: &RuleContext<'_>, function: FuncIx) -> Option<(EventIx, EventIx)> {
-    let mut yields = cx.events(function).filter(|(_, event)| matches!(event.kind, EventKind::Yield(_))).map(|(at, _)| at);
+    let mut yields =
+        cx.events(function).filter(|(_, event)| matches!(event.kind, EventKind::Yield(_))).map(|(at, _)| at);
     let first = yields.next()?;
     Some((first, yields.last().unwrap_or(first)))
 }
@@ -159,7 +160,8 @@ fn manner(cx: &RuleContext<'_>, exit: FuncId, before: &GlobalChange, after: &Glo
     let facts = cx.facts();
     let (_, in_exit) = cx.program.func_local(exit);
     let saved = |term: TermId| {
-        !is_place(cx, exit, term, before.place) && global_change::reads(cx.program, (cx.module, in_exit), term, before.place)
+        !is_place(cx, exit, term, before.place)
+            && global_change::reads(cx.program, (cx.module, in_exit), term, before.place)
     };
     let any_argument = |call| facts.args_of(call).iter().any(|arg| saved(arg.value));
     let restored = match after.how {
@@ -190,7 +192,8 @@ fn is_place(cx: &RuleContext<'_>, function: FuncId, term: TermId, place: Place) 
 /// Two different constants: on and off.
 fn is_toggle(cx: &RuleContext<'_>, on: TermId, off: TermId) -> bool {
     let terms = &cx.facts().terms;
-    let constant = |term| matches!(terms.get(term), Term::Const(Const::True | Const::False | Const::None | Const::Int(_)));
+    let constant =
+        |term| matches!(terms.get(term), Term::Const(Const::True | Const::False | Const::None | Const::Int(_)));
     constant(off) && !on.same(off) && !on.is_opaque()
 }
 
@@ -209,7 +212,10 @@ fn describe(cx: &RuleContext<'_>, swap: &Swap, visit: Option<Visit>, confidence:
     let name = cx.program.place_name(swap.before.place);
     let manager = cx.program.function_name(swap.function);
     let (done, undone) = match swap.manner {
-        Manner::Saved => ("saves, changes and restores", "restored here: what another thread had set meanwhile is lost, or comes back"),
+        Manner::Saved => (
+            "saves, changes and restores",
+            "restored here: what another thread had set meanwhile is lost, or comes back",
+        ),
         Manner::Reset => ("sets and resets", "reset here, for threads that are still inside too"),
         Manner::Popped => ("pushes to and pops from", "popped here: the top may be another thread's"),
     };
@@ -218,10 +224,15 @@ fn describe(cx: &RuleContext<'_>, swap: &Swap, visit: Option<Visit>, confidence:
         PlaceRoot::ClassAttr(..) => "the class attribute",
         _ => "the process-wide",
     };
-    let mut finding = Finding::new(cx.span(swap.before.range), confidence, format!("`{manager}` {done} {what} `{name}`"))
-        .label("changed for every thread until the block ends");
+    let mut finding =
+        Finding::new(cx.span(swap.before.range), confidence, format!("`{manager}` {done} {what} `{name}`"))
+            .label("changed for every thread until the block ends");
     if let Some((module, range)) = swap.before.inside {
-        finding = finding.evidence(Evidence::new(EvidenceRole::CallPath, cx.program.span(module, range), format!("`{name}` is changed here")));
+        finding = finding.evidence(Evidence::new(
+            EvidenceRole::CallPath,
+            cx.program.span(module, range),
+            format!("`{name}` is changed here"),
+        ));
     }
     finding = finding.evidence(Evidence::new(EvidenceRole::OtherAccess, cx.span(swap.after.range), undone));
     finding = match visit {
@@ -233,6 +244,8 @@ fn describe(cx: &RuleContext<'_>, swap: &Swap, visit: Option<Visit>, confidence:
         None => finding.note("inferred: a context manager of a library is entered on its callers' threads, and blocks of two threads overlap"),
     };
     finding
-        .note("all builds: the block lasts as long as the caller wants, so other threads run inside it with the GIL too")
+        .note(
+            "all builds: the block lasts as long as the caller wants, so other threads run inside it with the GIL too",
+        )
         .help("keep the value in a `contextvars.ContextVar` (or `threading.local`), or hand it to those who need it")
 }

@@ -157,7 +157,11 @@ fn by_position(cx: &RuleContext<'_>, findings: &mut Findings<'_>, function: Func
     let mut finding = Finding::new(cx.span(removal.range), Confidence::Medium, message)
         .label("removes whichever filter stands first in the process-wide list");
     if let Some((_, added)) = added {
-        finding = finding.evidence(Evidence::new(EvidenceRole::OtherAccess, cx.span(added.range), "adds the filter it means"));
+        finding = finding.evidence(Evidence::new(
+            EvidenceRole::OtherAccess,
+            cx.span(added.range),
+            "adds the filter it means",
+        ));
     }
     let name = cx.program.function_name(id);
     findings.report(
