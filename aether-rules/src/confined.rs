@@ -4,23 +4,23 @@
 
 use ruff_text_size::TextRange;
 
-use crate::RuleContext;
-use crate::facts::{CtxIx, CtxKind, EventIx, EventKind, FuncIx, Qual, Sym, Term, TermId};
+use crate::facts::{CallIx, CtxIx, CtxKind, EventIx, EventKind, FuncIx, Qual, Sym, Term, TermId};
 use crate::link::{FuncId, Kind, ModuleId, Place, PlaceRoot, Receiver, Visit};
+use crate::{RuleContext, sym};
 
 /// One use of such an object: a method call, or a `with`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Use {
     /// The function.
     pub(crate) function: FuncId,
-    /// The module of the function.
-    pub(crate) module: ModuleId,
+    /// The class of the object, or the function that made it.
+    pub(crate) class: Qual,
     /// The object.
     pub(crate) place: Place,
     /// How the object was reached.
     pub(crate) receiver: Receiver,
     /// The method and its call; `None` for a `with`.
-    pub(crate) call: Option<(Sym, crate::facts::CallIx)>,
+    pub(crate) call: Option<(Sym, CallIx)>,
     /// The step, if it is one: a `with` has the step of its first event.
     pub(crate) event: EventIx,
     /// Where.
@@ -41,39 +41,56 @@ pub(crate) struct Maker {
 }
 
 /// Every use, in the module under check, of objects of some library classes, in source order.
-pub(crate) fn uses(cx: &RuleContext<'_>, classes: &[Qual]) -> Vec<Use> {
+pub(crate) fn uses(cx: &RuleContext<'_>, is_wanted: &dyn Fn(Qual) -> bool) -> Vec<Use> {
     let facts = cx.facts();
-    let is_one = |term| matches!(cx.program.kind(cx.module, term), Kind::Object(class) if classes.contains(&class));
     let mut found = Vec::new();
-    for (function, id) in cx.functions() {
-        let mut add = |base: TermId, call, event, range| {
-            if let Some((place, receiver)) = cx.program.place(cx.module, function, base)
-                && !cx.program.is_confined(place)
-            {
-                found.push(Use { function: id, module: cx.module, place, receiver, call, event, range });
-            }
-        };
+    let mut add = |function: FuncIx, base: TermId, call: Option<(Sym, CallIx)>, event, range| {
+        if let Some(class) = class_of(cx, base, call.map(|(method, _)| method)).filter(|&class| is_wanted(class))
+            && let Some((place, receiver)) = cx.program.place(cx.module, function, base)
+            && !cx.program.is_confined(place)
+        {
+            let function = cx.program.func_id(cx.module, function);
+            found.push(Use { function, class, place, receiver, call, event, range });
+        }
+    };
+    for (function, _) in cx.functions() {
         for (at, event) in cx.events(function) {
             if let EventKind::Call(call) = event.kind
                 && let Term::Attr(base, method) = facts.terms.get(facts.calls[call.index()].callee)
-                && is_one(base)
             {
-                add(base, Some((method, call)), at, event.range);
+                add(function, base, Some((method, call)), at, event.range);
             }
         }
-        for (index, ctx) in facts.ctxs.iter().enumerate() {
-            let CtxKind::With(term, _) = ctx.kind else { continue };
-            let inside = CtxIx::at(index);
-            if facts.function_of_ctx(inside) == function
-                && is_one(term)
-                && let Some((at, _)) = cx.events(function).find(|(_, event)| facts.ctx_within(event.ctx, inside))
-            {
-                add(term, None, at, ctx.range);
-            }
+    }
+    for (index, ctx) in facts.ctxs.iter().enumerate() {
+        let CtxKind::With(term, _) = ctx.kind else { continue };
+        let inside = CtxIx::at(index);
+        let function = facts.function_of_ctx(inside);
+        if matches!(cx.program.kind(cx.module, term), Kind::Object(class) if is_wanted(class))
+            && let Some((at, _)) = cx.events(function).find(|(_, event)| facts.ctx_within(event.ctx, inside))
+        {
+            add(function, term, None, at, ctx.range);
         }
     }
     found.sort_by_key(|one: &Use| one.range.start());
     found
+}
+
+/// The class of a library object, or the function whose result it is a part of.
+fn class_of(cx: &RuleContext<'_>, term: TermId, method: Option<Sym>) -> Option<Qual> {
+    const OF_PARTS: [Sym; 5] =
+        [sym!("send"), sym!("recv"), sym!("send_bytes"), sym!("recv_bytes"), sym!("recv_bytes_into")];
+    if let Kind::Object(class) = cx.program.kind(cx.module, term) {
+        return Some(class);
+    }
+    // `receiving, sending = Pipe()`: only what has such methods is worth looking for.
+    method.filter(|method| OF_PARTS.contains(method))?;
+    cx.program.values_of(cx.module, term).into_iter().find_map(|(module, value)| {
+        let facts = &cx.program.module(module).facts;
+        let Term::Unpacked(whole, _) = facts.terms.get(value) else { return None };
+        let Term::Call(call) = facts.terms.get(whole) else { return None };
+        cx.program.library_callee(module, call)
+    })
 }
 
 /// Who makes the objects that a place holds.

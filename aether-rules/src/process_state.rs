@@ -231,9 +231,11 @@ pub(crate) fn changed_variable(
             let Term::Attr(base, method) = cx.facts().terms.get(cx.facts().calls[call.index()].callee) else {
                 return None;
             };
+            if !is_mutator(method) {
+                return None;
+            }
             let text = find(base)?;
-            let name = cx.facts().name(method);
-            is_mutator(method).then(|| (text, format!("`{text}.{name}(…)`")))
+            Some((text, format!("`{text}.{}(…)`", cx.facts().name(method))))
         }
         _ => None,
     }

@@ -59,7 +59,7 @@ declare_rule! {
 const CLASSES: &[Qual] = &[Qual::of("sqlite3.Connection"), Qual::of("sqlite3.Cursor")];
 
 fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
-    let uses = confined::uses(cx, CLASSES);
+    let uses = confined::uses(cx, &|class| CLASSES.contains(&class));
     let mut reported: Vec<(crate::link::FuncId, Place)> = Vec::new();
     for one in &uses {
         if reported.contains(&(one.function, one.place)) || confined::visits(cx, one).next().is_none() {

@@ -157,7 +157,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
 /// Whether a sentence says that the GIL protects.
 fn is_claim(sentence: &str) -> bool {
     let has = |words: &&str| sentence.contains(*words);
-    CLAIMS.iter().any(|words| has(words)) && !DENIALS.iter().any(|words| has(words))
+    CLAIMS.iter().any(has) && !DENIALS.iter().any(has)
 }
 
 #[cfg(test)]

@@ -192,19 +192,13 @@ fn meeting(cx: &RuleContext<'_>, class: ClassId) -> Option<(&'static str, Confid
         ));
     }
     let span = entered_global(cx, class)?;
-    let promised = cx.program.module_promise(cx.module).is_some() || owner_promises(cx, class);
+    let promised = cx.program.module_promise(cx.module).is_some() || cx.program.class_promise(class).is_some();
     let base = if promised { Confidence::Medium } else { Confidence::Low };
     Some((
         "the context manager is a global: whoever runs the function enters the same object",
         base,
         (span, "every call enters the same object".to_owned()),
     ))
-}
-
-fn owner_promises(cx: &RuleContext<'_>, class: ClassId) -> bool {
-    let place =
-        crate::link::Place { root: crate::link::PlaceRoot::Attr(class, sym!("")), path: crate::facts::Qual::ROOT };
-    cx.program.promise_of(place).is_some()
 }
 
 /// `with self:` in a function nested in a method whose first parameter that `self` is.
