@@ -10,6 +10,7 @@ pub mod settings;
 pub mod source;
 
 mod analyze;
+mod check_then_act;
 mod confined;
 mod context;
 mod diagnostic;
