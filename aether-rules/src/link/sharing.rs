@@ -300,6 +300,11 @@ impl Program {
         }
     }
 
+    /// Why a class is taken to promise thread safety, if it is.
+    pub fn class_promise(&self, class: ClassId) -> Option<Promise> {
+        self.promises.classes.get(class.index()).copied().flatten()
+    }
+
     /// Why a module is taken to promise thread safety, if it is.
     pub fn module_promise(&self, module: ModuleId) -> Option<Promise> {
         self.promises.modules.get(module.index()).copied().flatten()
