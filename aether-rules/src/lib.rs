@@ -10,6 +10,8 @@ pub mod settings;
 pub mod source;
 
 mod analyze;
+mod check_then_act;
+mod confined;
 mod context;
 mod diagnostic;
 mod evidence;

@@ -42,3 +42,7 @@ mod gil_reliance {
 mod state {
     automod::dir!("src/rules/state");
 }
+
+mod ecosystem {
+    automod::dir!("src/rules/ecosystem");
+}
