@@ -8,6 +8,7 @@
 
 mod access;
 mod calls;
+mod checks;
 mod classes;
 mod cycles;
 mod derived;
@@ -31,6 +32,7 @@ mod waiting;
 mod waits;
 
 pub use access::{Access, AccessKind, Touch};
+pub use checks::{Answer, Asked, Check, Worth};
 pub use calls::{CallSite, Callee, Receiver};
 pub use order::Lifetime;
 pub use reach::Visit;

@@ -26,3 +26,19 @@ mod threads {
 mod asyncio {
     automod::dir!("src/rules/asyncio");
 }
+
+mod globals {
+    automod::dir!("src/rules/globals");
+}
+
+mod signals {
+    automod::dir!("src/rules/signals");
+}
+
+mod gil_reliance {
+    automod::dir!("src/rules/gil_reliance");
+}
+
+mod state {
+    automod::dir!("src/rules/state");
+}

@@ -47,7 +47,7 @@ enum Scope {
 impl<'a> Suppressions<'a> {
     /// Reads the suppressions among a file's comments; `None` when there are none.
     pub(crate) fn new(file: FileId, settings: &'a Settings, text: &'a str, comments: &[Comment]) -> Option<Self> {
-        let is_suppression = |comment: &&Comment| !matches!(comment.kind, CommentKind::GuardedBy { .. } | CommentKind::Gil);
+        let is_suppression = |comment: &&Comment| !matches!(comment.kind, CommentKind::GuardedBy { .. } | CommentKind::Gil { .. });
         comments.iter().find(is_suppression)?;
         let lines = LineIndex::from_source_text(text);
         let mut suppressions = Self { file, settings, lines, text, entries: Vec::new() };
@@ -64,7 +64,7 @@ impl<'a> Suppressions<'a> {
             CommentKind::Ignore { codes } => (scope, codes, true),
             CommentKind::IgnoreFile { codes } => (Scope::File, codes, true),
             CommentKind::Noqa { codes } => (Scope::Line(line), codes, codes.is_some()),
-            CommentKind::GuardedBy { .. } | CommentKind::Gil => return,
+            CommentKind::GuardedBy { .. } | CommentKind::Gil { .. } => return,
         };
         let is_noqa = matches!(comment.kind, CommentKind::Noqa { .. });
         let Some(codes) = codes else {

@@ -45,7 +45,10 @@ pub enum CommentKind {
         text: String,
     },
     /// A remark that mentions the GIL.
-    Gil,
+    Gil {
+        /// The sentence that does, in lower case, over several lines if need be.
+        sentence: String,
+    },
 }
 
 /// Finds the comments worth remembering, in order.
@@ -56,7 +59,12 @@ pub(super) fn collect(text: &str, tokens: &Tokens) -> Vec<Comment> {
         let Some(words) = text.get(std::ops::Range::<usize>::from(range)) else { continue };
         if let Some(kind) = parse(words, range.start()) {
             let before = text[..usize::from(range.start())].rsplit(['\n', '\r']).next().unwrap_or("");
-            comments.push(Comment { range, own_line: before.trim().is_empty(), kind });
+            let own_line = before.trim().is_empty();
+            let kind = match kind {
+                CommentKind::Gil { .. } if own_line => CommentKind::Gil { sentence: sentence(text, range) },
+                kind => kind,
+            };
+            comments.push(Comment { range, own_line, kind });
         }
     }
     comments
@@ -89,7 +97,42 @@ fn parse(comment: &str, start: TextSize) -> Option<CommentKind> {
         let lock = text.rsplit('.').next().filter(|name| !name.is_empty())?;
         return Some(CommentKind::GuardedBy { lock: Sym::new(lock), text });
     }
-    comment.contains("GIL").then_some(CommentKind::Gil)
+    let mentions_gil = comment.contains("GIL") || lower.contains(INTERPRETER_LOCK);
+    mentions_gil.then(|| CommentKind::Gil { sentence: sentence_with_gil(&lower) })
+}
+
+/// The GIL by its long name.
+const INTERPRETER_LOCK: &str = "global interpreter lock";
+
+/// The sentence about the GIL in a comment of its own, which may begin and end on neighbouring lines.
+fn sentence(text: &str, range: TextRange) -> String {
+    const MAX_LINES: usize = 6;
+    let is_comment = |line: &&str| line.trim_start().starts_with('#');
+    let line = text[..usize::from(range.start())].rfind('\n').map_or(0, |at| at + 1);
+    let above: Vec<&str> = text[..line].lines().rev().take_while(is_comment).take(MAX_LINES).collect();
+    let below = text[usize::from(range.end())..].lines().skip(1).take_while(is_comment).take(MAX_LINES);
+    let own = &text[std::ops::Range::<usize>::from(range)];
+    let words = |line: &str| line.trim().trim_start_matches('#').trim().to_ascii_lowercase();
+    let before: Vec<String> = above.into_iter().rev().map(words).collect();
+    let after: Vec<String> = below.map(words).collect();
+    // From the sentence's first word on the lines above to its full stop on those below.
+    let (own, mut lead, mut tail) = (words(own), before.join(" "), after.join(" "));
+    lead = lead.rsplit(". ").next().unwrap_or_default().to_owned();
+    if lead.ends_with('.') {
+        lead.clear();
+    }
+    tail = tail.split(". ").next().unwrap_or_default().to_owned();
+    if own.ends_with('.') {
+        tail.clear();
+    }
+    sentence_with_gil(&format!("{lead} {own} {tail}"))
+}
+
+/// The first sentence of a text that mentions the GIL.
+fn sentence_with_gil(text: &str) -> String {
+    let mut sentences = text.split(". ");
+    let found = sentences.find(|sentence| sentence.contains("gil") || sentence.contains(INTERPRETER_LOCK));
+    found.unwrap_or(text).trim().to_owned()
 }
 
 /// The words between brackets, if brackets follow at once.

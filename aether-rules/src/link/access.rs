@@ -225,16 +225,20 @@ fn for_each(
     for index in 1..facts.functions.len() {
         let function = FuncIx::at(index);
         let id = program.func_id(module, function);
-        if program.accesses.setup_only[id.index()] || !wanted(id) {
+        // `__new__` runs before its object is shared, but what it finds in the class is everybody's.
+        let makes = facts.functions[index].name == sym!("__new__");
+        if (program.accesses.setup_only[id.index()] && !makes) || !wanted(id) {
             continue;
         }
         let first = facts.functions[index].events.start;
         for (position, event) in facts.events_of(function).iter().enumerate() {
             let at = EventIx(first + position as u32);
             for (term, kind, range) in touches(program, module, event) {
-                let place = program.place(module, function, term);
-                let Some((place, receiver)) = place.or_else(|| program.aliased(module, function, term)) else { continue };
-                if is_private_cell(program, place, (module, function, term)) || receiver == Receiver::Fresh || program.is_confined(place) {
+                // What happens inside a container that a local names happens to the attribute it came from.
+                let alias = if kind.is_whole() { None } else { program.aliased(module, function, term) };
+                let place = alias.or_else(|| program.place(module, function, term));
+                let Some((place, receiver)) = place else { continue };
+                if is_private_cell(program, place, (module, function, term)) || receiver == Receiver::Fresh || program.is_confined(place) || (makes && receiver != Receiver::Global) {
                     continue;
                 }
                 found(Access { place, kind, module, function: id, event: at, ctx: event.ctx, range, receiver, term });
@@ -411,14 +415,19 @@ impl Program {
     }
 
     /// The place behind a local name for a container: `cache = self._cache`.
+    ///
+    /// Where the function rebinds the attribute (`old, self._cache = self._cache, {}`), the name keeps the old object,
+    /// which nobody else has.
     fn aliased(&self, module: ModuleId, function: FuncIx, term: TermId) -> Option<(Place, Receiver)> {
         let facts = &self.modules[module.index()].facts;
         let var = facts.var_of(term)?;
         let [value] = facts.vars[var.index()].values[..] else { return None };
-        match facts.terms.get(value) {
-            Term::Attr(..) => self.place(module, function, value),
-            _ => None,
+        let is_attribute = matches!(facts.terms.get(value), Term::Attr(..));
+        let rebinds = |event: &Event| matches!(event.kind, EventKind::Store(target, _) if target.same(value));
+        if !is_attribute || facts.events_of(function).iter().any(rebinds) {
+            return None;
         }
+        self.place(module, function, value)
     }
 
     /// Whether a term is tested to be in the container: `key in place`.

@@ -222,10 +222,13 @@ impl Program {
     pub fn expand(&self, callee: Callee) -> Vec<(FuncId, Receiver)> {
         match callee {
             Callee::Opaque | Callee::Lib(_) => Vec::new(),
-            Callee::Class(class) => match self.member(Kind::Instance(class), sym!("__init__")) {
-                Kind::Method(init) => vec![(init, Receiver::Fresh)],
-                _ => Vec::new(),
-            },
+            Callee::Class(class) => {
+                let init = match self.member(Kind::Instance(class), sym!("__init__")) {
+                    Kind::Method(init) => Some((init, Receiver::Fresh)),
+                    _ => None,
+                };
+                init.into_iter().chain(self.constructors(class)).collect()
+            }
             Callee::Function(function, receiver) => {
                 let mut targets = vec![(function, receiver)];
                 if receiver != Receiver::Fresh {
@@ -234,6 +237,24 @@ impl Program {
                 targets
             }
         }
+    }
+
+    /// What runs before `__init__`: the class's `__new__`, and the `__call__` of its metaclass.
+    pub(super) fn constructors(&self, class: ClassId) -> impl Iterator<Item = (FuncId, Receiver)> {
+        let new = match self.member(Kind::Instance(class), sym!("__new__")) {
+            Kind::Method(new) => Some(new),
+            _ => None,
+        };
+        let mro = self.classes[class.index()].mro.iter();
+        let metaclass = mro.filter_map(|&ancestor| {
+            let (module, local) = self.class_local(ancestor);
+            match self.kind(module, self.modules[module.index()].facts.classes[local.index()].metaclass) {
+                Kind::Class(metaclass) => self.classes[metaclass.index()].methods.get(&sym!("__call__")).copied(),
+                _ => None,
+            }
+        });
+        let call = metaclass.into_iter().next();
+        new.into_iter().chain(call).map(|maker| (maker, Receiver::Global))
     }
 
     /// Whether a call names the class whose method it means, so that no override replaces it.

@@ -298,6 +298,10 @@ impl Program {
                 }
                 return;
             }
+            Kind::Class(class) => {
+                found.extend(self.constructors(class).map(|(maker, _)| maker));
+                return;
+            }
             _ => {}
         }
         if depth >= MAX_DEPTH {

@@ -1,0 +1,280 @@
+//! What the check-then-act rules have in common: one finding per place, the test as its primary span, the act beside it.
+//!
+//! *Invariant:* a [`Hazard`] pairs an access with a test that no lock keeps up to date.
+
+use crate::evidence;
+use crate::finding::{Evidence, EvidenceRole};
+use crate::facts::{Const, EventKind, Term, TermId};
+use crate::link::{Access, AccessKind, Answer, Asked, Check, Kind, Place, PlaceRoot, Sharing, Touch, Worth};
+use crate::model::Effect;
+use crate::rule::Confidence;
+use crate::{Finding, Findings, RuleContext};
+use crate::{qual, sym};
+
+/// How many further sites of the same hazard are shown.
+const MAX_SITES: usize = 3;
+
+/// An access that relies on a test that may be out of date.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hazard<'a> {
+    /// The access.
+    pub(crate) act: &'a Access,
+    /// The test.
+    pub(crate) check: Check,
+    /// How the place is shared.
+    pub(crate) sharing: Sharing<'a>,
+    /// How sure that makes it.
+    pub(crate) confidence: Confidence,
+}
+
+impl<'a> Hazard<'a> {
+    /// A hazard as sure as its sharing; what only a promise suggests needs more to be believed.
+    pub(crate) fn new(cx: &RuleContext<'a>, act: &'a Access, check: Check, sharing: Sharing<'a>) -> Self {
+        let promised = matches!(sharing, Sharing::Promised(_));
+        let excused = promised && (evidence::assumes_lock(cx.program, act.function) || is_lifecycle(cx, act));
+        let confidence = if excused { Confidence::Low } else { sharing.confidence() };
+        Self { act, check, sharing, confidence }
+    }
+
+    /// The same, but never surer than `most`.
+    #[must_use]
+    pub(crate) fn at_most(mut self, most: Confidence) -> Self {
+        self.confidence = self.confidence.min(most);
+        self
+    }
+
+    /// A finding at the test, with the act as evidence.
+    pub(crate) fn finding(&self, cx: &RuleContext<'a>, message: String, label: &str, acted: &str) -> Finding {
+        let span = cx.program.span(self.act.module, self.check.range);
+        let finding = Finding::new(span, self.confidence, message).label(label);
+        let act = evidence::span_of(cx.program, self.act);
+        let finding = match act == span {
+            true => finding,
+            false => finding.evidence(Evidence::new(EvidenceRole::OtherAccess, act, acted)),
+        };
+        evidence::explain(cx.program, finding, self.act, &self.sharing)
+    }
+}
+
+/// Methods that open or close an object: whoever promises thread safety seldom means them.
+fn is_lifecycle(cx: &RuleContext<'_>, act: &Access) -> bool {
+    const NAMES: &[&str] = &[
+        "start", "stop", "open", "close", "shutdown", "connect", "disconnect", "join", "setup", "teardown", "begin",
+        "__enter__", "__exit__", "__aenter__", "__aexit__", "__del__", "terminate", "reset", "finish", "configure",
+    ];
+    let (module, _) = cx.program.func_local(act.function);
+    let name = cx.program.module(module).facts.name(cx.program.function(act.function).name);
+    NAMES.contains(&name.trim_start_matches('_')) || NAMES.contains(&name)
+}
+
+/// Reports the hazards of one place as one finding: the surest, then the first; the others are shown beside it.
+pub(crate) fn report<'a>(
+    cx: &RuleContext<'a>,
+    findings: &mut Findings<'_>,
+    hazards: impl Iterator<Item = Hazard<'a>>,
+    describe: impl Fn(&Hazard<'a>) -> Finding,
+) {
+    let mut hazards: Vec<Hazard<'_>> = hazards.collect();
+    hazards.sort_by_key(|hazard| {
+        (std::cmp::Reverse(hazard.confidence), hazard.act.module != cx.module, hazard.act.module, hazard.check.range.start())
+    });
+    let Some(first) = hazards.first() else { return };
+    if !findings.wants(first.confidence) {
+        return;
+    }
+    let mut finding = describe(first);
+    let others = hazards.iter().skip(1).filter(|other| other.act.function != first.act.function);
+    for other in others.take(MAX_SITES) {
+        let span = cx.program.span(other.act.module, other.check.range);
+        if finding.primary != span && finding.evidence.iter().all(|known| known.span != span) {
+            let text = format!("`{}` does the same here", cx.program.function_name(other.act.function));
+            finding = finding.evidence(Evidence::new(EvidenceRole::OtherAccess, span, text));
+        }
+    }
+    findings.report(finding);
+}
+
+/// What to do, naming the lock that guards the place elsewhere if there is one.
+pub(crate) fn lock_advice(cx: &RuleContext<'_>, place: Place, otherwise: &str) -> String {
+    match evidence::lock_of_place(cx.program, place) {
+        Some(lock) => format!("hold `{lock}` from the test to the act, as one critical section"),
+        None => otherwise.to_owned(),
+    }
+}
+
+/// Whether an access may take something away.
+pub(crate) fn removes(other: &Access) -> bool {
+    match other.kind {
+        AccessKind::Delete(_) | AccessKind::Write(Touch::Whole, _) => true,
+        AccessKind::Method(method, Effect::Resize) => {
+            [
+                sym!("pop"), sym!("popitem"), sym!("popleft"), sym!("remove"), sym!("discard"), sym!("clear"),
+                sym!("difference_update"), sym!("intersection_update"),
+            ]
+            .contains(&method)
+        }
+        _ => false,
+    }
+}
+
+/// Whether the key is the thread itself: nobody else uses it.
+pub(crate) fn is_own_key(cx: &RuleContext<'_>, act: &Access, key: TermId) -> bool {
+    let facts = &cx.program.module(act.module).facts;
+    let own = |term: TermId| match facts.terms.get(term) {
+        Term::Call(call) => cx.program.library_callee(act.module, call).is_some_and(|name| {
+            [qual!("threading.get_ident"), qual!("threading.current_thread"), qual!("_thread.get_ident"), qual!("threading.get_native_id"), qual!("asyncio.current_task")].contains(&name)
+        }),
+        _ => false,
+    };
+    let of_local = facts.var_of(key).is_some_and(|var| facts.vars[var.index()].values.iter().any(|&value| own(value)));
+    own(key) || of_local
+}
+
+/// A value made on first use: the test that found it missing, and the value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lazy {
+    /// What is stored.
+    pub(crate) value: TermId,
+    /// The outermost test.
+    pub(crate) check: Check,
+}
+
+/// Whether an access stores what an earlier test found missing, out of one step with every such test.
+pub(crate) fn lazy(cx: &RuleContext<'_>, act: &Access) -> Option<Lazy> {
+    let AccessKind::Write(Touch::Whole, value) = act.kind else { return None };
+    if cx.program.worth(act.module, value) == Worth::Nothing {
+        return None;
+    }
+    let check = cx.program.stale_check(act, asks_for_value)?;
+    Some(Lazy { value, check })
+}
+
+/// Whether a test found that there is no value yet.
+pub(crate) fn asks_for_value(check: &Check) -> bool {
+    check.answer == Answer::Absent && matches!(check.asked, Asked::Value | Asked::Truth)
+}
+
+/// Whether another access stores a value of its own, too.
+pub(crate) fn stores_value(cx: &RuleContext<'_>, other: &Access) -> bool {
+    match other.kind {
+        AccessKind::Write(Touch::Whole, value) => cx.program.worth(other.module, value) != Worth::Nothing,
+        AccessKind::Augment(Touch::Whole, _) => true,
+        _ => false,
+    }
+}
+
+/// Whether a value is one instance of the class that keeps it: a singleton, or one per key.
+pub(crate) fn is_singleton(cx: &RuleContext<'_>, act: &Access) -> bool {
+    let AccessKind::Write(_, value) = act.kind else { return false };
+    match act.place.root {
+        PlaceRoot::ClassAttr(..) | PlaceRoot::Cell(..) => makes_instance(cx, act, value, 0),
+        PlaceRoot::Attr(..) | PlaceRoot::Global(..) => false,
+    }
+}
+
+fn makes_instance(cx: &RuleContext<'_>, act: &Access, value: TermId, depth: usize) -> bool {
+    const MAX_HOPS: usize = 2;
+    let facts = &cx.program.module(act.module).facts;
+    match facts.terms.get(value) {
+        Term::Call(call) => {
+            let callee = facts.calls[call.index()].callee;
+            match facts.terms.get(callee) {
+                Term::Attr(_, name) if [sym!("__new__"), sym!("__call__")].contains(&name) => true,
+                Term::Name(_) if matches!(act.place.root, PlaceRoot::Cell(..)) => is_class_parameter(cx, act, callee),
+                _ => match (cx.program.kind(act.module, callee), act.place.root) {
+                    (Kind::Class(made), PlaceRoot::ClassAttr(owner, _)) => cx.program.class(made).mro.contains(&owner),
+                    _ => false,
+                },
+            }
+        }
+        Term::Name(_) if depth < MAX_HOPS => {
+            let Some(var) = facts.var_of(value) else { return false };
+            facts.vars[var.index()].values.iter().any(|&value| makes_instance(cx, act, value, depth + 1))
+        }
+        _ => false,
+    }
+}
+
+/// Whether a name is the class that a decorator was given.
+fn is_class_parameter(cx: &RuleContext<'_>, act: &Access, callee: TermId) -> bool {
+    let facts = &cx.program.module(act.module).facts;
+    let Some(var) = facts.var_of(callee) else { return false };
+    let variable = &facts.vars[var.index()];
+    let is_parameter = variable.values.iter().all(|&value| matches!(facts.terms.get(value), Term::Param(..)));
+    is_parameter && ["cls", "klass", "class_"].contains(&facts.name(variable.name))
+}
+
+/// Further steps under the condition of a check, after an access, that go on building what it stored: where one stands.
+pub(crate) fn built_afterwards(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy) -> Option<crate::source::Span> {
+    let facts = &cx.program.module(act.module).facts;
+    let (_, function) = cx.program.func_local(act.function);
+    let events = facts.functions[function.index()].events.clone();
+    let is_flag = facts.terms.get(lazy.value) == Term::Const(Const::True);
+    let is_it = |term: TermId| {
+        term.same(act.term)
+            || (term.same(lazy.value) && matches!(facts.terms.get(term), Term::Name(_)))
+            || facts.var_of(term).is_some_and(|var| {
+                let made_here = matches!(facts.terms.get(lazy.value), Term::Call(_));
+                made_here && facts.vars[var.index()].values.contains(&lazy.value)
+            })
+    };
+    let mut later = (act.event.0 + 1..events.end).map(|index| facts.events[index as usize]);
+    let built = later.find(|event| {
+        if !facts.ctx_within(event.ctx, act.ctx) {
+            return false;
+        }
+        match event.kind {
+            EventKind::Store(target, _) | EventKind::Augment(target, _) => match facts.terms.get(target) {
+                Term::Item(base, _) | Term::Attr(base, _) => is_flag || is_it(base),
+                _ => is_flag,
+            },
+            EventKind::Call(call) => match facts.terms.get(facts.calls[call.index()].callee) {
+                Term::Attr(base, method) => (is_flag && !is_log(cx, act, call)) || (is_it(base) && is_building(facts.name(method))),
+                _ => is_flag,
+            },
+            _ => false,
+        }
+    });
+    built.map(|event| cx.program.span(act.module, event.range))
+}
+
+/// Methods that complete an object rather than use it.
+fn is_building(method: &str) -> bool {
+    const STARTS: &[&str] = &[
+        "connect", "start", "setup", "set_", "init", "load", "open", "bind", "listen", "config", "register", "update",
+        "append", "extend", "add", "insert", "fill", "populate", "prepare", "build", "read", "setdefault", "subscribe",
+    ];
+    STARTS.iter().any(|start| method.trim_start_matches('_').starts_with(start))
+}
+
+fn is_log(cx: &RuleContext<'_>, act: &Access, call: crate::facts::CallIx) -> bool {
+    let facts = &cx.program.module(act.module).facts;
+    match facts.terms.get(facts.calls[call.index()].callee) {
+        Term::Attr(_, method) => ["debug", "info", "warning", "warn", "error", "exception", "log", "is_set"].contains(&facts.name(method)),
+        _ => false,
+    }
+}
+
+/// Whether anything happens besides the store under the condition of a check.
+pub(crate) fn does_work(cx: &RuleContext<'_>, act: &Access, check: &Check) -> bool {
+    let facts = &cx.program.module(act.module).facts;
+    let (_, function) = cx.program.func_local(act.function);
+    let events = facts.functions[function.index()].events.clone();
+    let mut inside = events.map(crate::facts::EventIx).filter(|&at| at != act.event);
+    inside.any(|at| {
+        let event = facts.events[at.index()];
+        let works = match event.kind {
+            EventKind::Call(call) => !is_log(cx, act, call),
+            EventKind::Store(..) | EventKind::Augment(..) | EventKind::Delete(_) => true,
+            _ => false,
+        };
+        works && at > check.event && facts.ctx_within(event.ctx, check.branch)
+    })
+}
+
+/// Adds where something already visible to others is completed.
+pub(crate) fn published_early(finding: Finding, later: crate::source::Span) -> Finding {
+    finding
+        .evidence(Evidence::new(EvidenceRole::OtherAccess, later, "completed only here, after others can see it"))
+        .note("it is published before it is complete: a thread that looks in between takes it for ready")
+}

@@ -1,0 +1,242 @@
+//! State of the whole process changed by one of its threads: what the rules of the family `globals` have in common.
+//!
+//! A rule says which events change which setting; here it is decided who else is affected. A thread that makes the
+//! change affects all others (high); a context manager of a library does it around code of whoever calls, on whatever
+//! thread (medium); any other function may be called before threads start (low).
+//!
+//! *Invariant:* one finding for each function and setting; what changes the setting again, to put it back or not, is
+//! evidence.
+
+use ruff_text_size::TextRange;
+
+use crate::evidence;
+use crate::facts::{Event, EventIx, EventKind, FuncIx, Qual, Sym, Term, TermId};
+use crate::finding::{Evidence, EvidenceRole};
+use crate::library;
+use crate::link::{FuncId, Kind, ThreadOf, Visit};
+use crate::{Confidence, Finding, Findings, RuleContext, qual, sym};
+
+/// What a rule watches.
+pub(crate) struct Subject {
+    /// What follows for other threads: the label of the finding.
+    pub(crate) consequence: &'static str,
+    /// Which builds and versions.
+    pub(crate) builds: &'static str,
+    /// What to do instead.
+    pub(crate) help: &'static str,
+}
+
+/// One event changes one setting.
+pub(crate) struct Change {
+    /// The setting: "the working directory".
+    pub(crate) setting: &'static str,
+    /// How it is changed, as code: "`os.chdir(…)`".
+    pub(crate) action: String,
+}
+
+impl Change {
+    /// A call that changes a setting.
+    pub(crate) fn call(setting: &'static str, name: &str) -> Self {
+        Self { setting, action: format!("`{name}(…)`") }
+    }
+}
+
+/// A change and where it happens.
+struct Step {
+    change: Change,
+    range: TextRange,
+    event: EventIx,
+}
+
+/// Who else is affected.
+enum Hazard {
+    Thread(Visit),
+    AroundCallers,
+    Unproven,
+}
+
+/// Reports every function that changes a setting.
+pub(crate) fn report(
+    cx: &RuleContext<'_>,
+    findings: &mut Findings<'_>,
+    subject: &Subject,
+    change: &dyn Fn(&RuleContext<'_>, &Event) -> Option<Change>,
+) {
+    for (function, id) in cx.functions().skip(1) {
+        let mut steps: Vec<Step> = Vec::new();
+        for (at, event) in cx.events(function) {
+            let Some(change) = change(cx, &event) else { continue };
+            if cx.program.held(cx.module, id, at).is_empty() {
+                steps.push(Step { change, range: event.range, event: at });
+            }
+        }
+        let mut reported: Vec<&'static str> = Vec::new();
+        for step in &steps {
+            let setting = step.change.setting;
+            if reported.contains(&setting) {
+                continue;
+            }
+            reported.push(setting);
+            let again: Vec<&Step> = steps.iter().filter(|other| other.change.setting == setting && other.event > step.event).collect();
+            let hazard = hazard(cx, (function, id), step, &again, change);
+            let confidence = hazard.confidence();
+            if findings.wants(confidence) {
+                findings.report(describe(cx, id, subject, step, &again, &hazard));
+            }
+        }
+    }
+}
+
+impl Hazard {
+    fn confidence(&self) -> Confidence {
+        match self {
+            Self::Thread(_) => Confidence::High,
+            Self::AroundCallers => Confidence::Medium,
+            Self::Unproven => Confidence::Low,
+        }
+    }
+}
+
+fn hazard(
+    cx: &RuleContext<'_>,
+    (function, id): (FuncIx, FuncId),
+    first: &Step,
+    again: &[&Step],
+    change: &dyn Fn(&RuleContext<'_>, &Event) -> Option<Change>,
+) -> Hazard {
+    if let Some(visit) = thread_of(cx, id) {
+        return Hazard::Thread(visit);
+    }
+    let spans_callers = yields_between(cx, function, first, again) || left_to_exit(cx, function, first, change);
+    if spans_callers && library::is_public(cx.program, id) { Hazard::AroundCallers } else { Hazard::Unproven }
+}
+
+/// A thread that runs a function while others run too.
+pub(crate) fn thread_of(cx: &RuleContext<'_>, function: FuncId) -> Option<Visit> {
+    cx.program.thread_visits(function).find(|visit| !is_alone(cx, visit)).copied()
+}
+
+/// Whether the thread is waited for at once, so that nothing else runs meanwhile.
+fn is_alone(cx: &RuleContext<'_>, visit: &Visit) -> bool {
+    let lifetime = cx.program.lifetime(visit.root);
+    let waited = lifetime.is_some_and(|lifetime| lifetime.until.is_some_and(|until| until.index() <= lifetime.from.index() + 1));
+    waited && !cx.program.root(visit.root).self_parallel
+}
+
+/// Whether the function is a `@contextmanager` that changes the setting, yields, and changes it again.
+fn yields_between(cx: &RuleContext<'_>, function: FuncIx, first: &Step, again: &[&Step]) -> bool {
+    is_context_manager(cx, function)
+        && cx.events(function).any(|(at, event)| {
+            matches!(event.kind, EventKind::Yield(_)) && at > first.event && again.iter().any(|step| step.event > at)
+        })
+}
+
+/// Whether a generator is made a context manager by its decorator.
+pub(crate) fn is_context_manager(cx: &RuleContext<'_>, function: FuncIx) -> bool {
+    const DECORATORS: [Qual; 2] = [qual!("contextlib.contextmanager"), qual!("contextlib.asynccontextmanager")];
+    let decorators = &cx.facts().functions[function.index()].decorators;
+    decorators.iter().any(|&decorator| matches!(cx.program.kind(cx.module, decorator), Kind::Lib(name) if DECORATORS.contains(&name)))
+}
+
+/// Whether `__enter__` changes what `__exit__` of the same class changes back.
+fn left_to_exit(
+    cx: &RuleContext<'_>,
+    function: FuncIx,
+    first: &Step,
+    change: &dyn Fn(&RuleContext<'_>, &Event) -> Option<Change>,
+) -> bool {
+    let Some(exit) = exit_of(cx, function) else { return false };
+    cx.events(exit).any(|(_, event)| change(cx, &event).is_some_and(|change| change.setting == first.change.setting))
+}
+
+/// The `__exit__` that belongs to an `__enter__`.
+pub(crate) fn exit_of(cx: &RuleContext<'_>, enter: FuncIx) -> Option<FuncIx> {
+    let facts = cx.facts();
+    let declaration = &facts.functions[enter.index()];
+    let exit = match declaration.name {
+        name if name == sym!("__enter__") => sym!("__exit__"),
+        name if name == sym!("__aenter__") => sym!("__aexit__"),
+        _ => return None,
+    };
+    let class = &facts.classes[declaration.class?.index()];
+    class.methods.iter().copied().find(|method| facts.functions[method.index()].name == exit)
+}
+
+fn describe(cx: &RuleContext<'_>, id: FuncId, subject: &Subject, step: &Step, again: &[&Step], hazard: &Hazard) -> Finding {
+    let Change { setting, action } = &step.change;
+    let span = cx.span(step.range);
+    let confidence = hazard.confidence();
+    let mut finding = match hazard {
+        Hazard::Thread(visit) => {
+            let thread = cx.program.root_name(visit.root);
+            let message = format!("{action} changes {setting} of the whole process on a thread");
+            let finding = Finding::new(span, confidence, message).label(subject.consequence).on_thread(thread.clone());
+            evidence::on_thread(cx.program, finding, id, ThreadOf::Root(visit.root)).note(format!("the {thread} runs this while others do too"))
+        }
+        Hazard::AroundCallers => {
+            let name = cx.program.function_name(id);
+            let message = format!("`{name}` changes {setting} of the whole process around its callers' code");
+            Finding::new(span, confidence, message).label(subject.consequence).note(
+                "a context manager of a library runs on its callers' threads: two that overlap see each other's change, and the last to leave restores what the other had set",
+            )
+        }
+        Hazard::Unproven => {
+            let message = format!("{action} changes {setting} of the whole process");
+            Finding::new(span, confidence, message)
+                .label(subject.consequence)
+                .note("no thread that reaches this is started in the analysed code; it is real once two threads do")
+        }
+    };
+    for other in again.iter().take(2) {
+        let text = format!("{} changes it again: two threads that overlap restore each other's value", other.change.action);
+        finding = finding.evidence(Evidence::new(EvidenceRole::OtherAccess, cx.span(other.range), text));
+    }
+    finding.note(subject.builds).help(subject.help)
+}
+
+/// How an event changes one of some variables of libraries: which one, and how a reader would write it.
+pub(crate) fn changed_variable(
+    cx: &RuleContext<'_>,
+    event: &Event,
+    variables: &[(Qual, &'static str)],
+) -> Option<(&'static str, String)> {
+    let find = |term: TermId| match cx.program.kind(cx.module, term) {
+        Kind::Lib(name) => variables.iter().find(|(known, _)| *known == name).map(|(_, text)| *text),
+        _ => None,
+    };
+    let target = |term: TermId, whole: &str, element: &str| match cx.facts().terms.get(term) {
+        // A bare name is a local one, whatever it was imported as.
+        Term::Attr(..) => find(term).map(|text| (text, format!("`{}`", whole.replace('@', text)))),
+        Term::Item(base, _) => find(base).map(|text| (text, format!("`{}`", element.replace('@', text)))),
+        _ => None,
+    };
+    match event.kind {
+        EventKind::Store(term, _) => target(term, "@ = …", "@[…] = …"),
+        EventKind::Augment(term, _) => target(term, "@ += …", "@[…] += …"),
+        EventKind::Delete(term) => target(term, "del @", "del @[…]"),
+        EventKind::Call(call) => {
+            let Term::Attr(base, method) = cx.facts().terms.get(cx.facts().calls[call.index()].callee) else { return None };
+            let text = find(base)?;
+            let name = cx.facts().name(method);
+            is_mutator(method).then(|| (text, format!("`{text}.{name}(…)`")))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a method changes the list or dict it is called on.
+fn is_mutator(method: Sym) -> bool {
+    const NAMES: &[Sym] = &[
+        Sym::new("append"), Sym::new("insert"), Sym::new("extend"), Sym::new("remove"), Sym::new("pop"), Sym::new("clear"),
+        Sym::new("sort"), Sym::new("reverse"), Sym::new("update"), Sym::new("setdefault"), Sym::new("popitem"),
+        Sym::new("__setitem__"), Sym::new("__delitem__"),
+    ];
+    NAMES.contains(&method)
+}
+
+/// The row of a table that names the library function an event calls.
+pub(crate) fn called<'t, T>(cx: &RuleContext<'_>, event: &Event, table: &'t [(Qual, T)]) -> Option<(crate::facts::CallIx, &'t T)> {
+    let EventKind::Call(call) = event.kind else { return None };
+    let name = cx.program.library_callee(cx.module, call)?;
+    table.iter().find(|(known, _)| *known == name).map(|(_, row)| (call, row))
+}

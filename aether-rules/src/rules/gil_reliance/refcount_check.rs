@@ -1,0 +1,118 @@
+//! `AET903`: a decision taken by a reference count.
+
+use rustc_hash::FxHashSet;
+
+use crate::declare_rule;
+use crate::facts::{CallIx, EventKind, Qual, Term, TermId};
+use crate::{Confidence, Finding, Findings, RuleContext};
+
+declare_rule! {
+    /// ## What it does
+    /// Reports `sys.getrefcount(x)` whose result is compared, at once, through a local name, or in a `unittest` assertion.
+    ///
+    /// ## Why is this bad?
+    /// The number is not the number of users. Immortal objects report 2³²−1 (3.12 and later); free-threaded builds count
+    /// for each thread apart, defer some counts, and make more objects immortal; and between the comparison and what it
+    /// decides another thread may take a reference.
+    ///
+    /// ## Example
+    /// ```python bad
+    /// import sys
+    ///
+    /// def reusable(buffer):
+    ///     return sys.getrefcount(buffer) == 2
+    /// ```
+    ///
+    /// Use instead:
+    /// ```python ok
+    /// class Buffer:
+    ///     def __init__(self):
+    ///         self.users = 0
+    ///
+    /// def reusable(buffer: Buffer):
+    ///     return buffer.users == 0
+    /// ```
+    ///
+    /// ## Limits
+    /// A count that comes back from another function of the program, or is compared by `min`, is not seen.
+    ///
+    /// ## References
+    /// - [sys.getrefcount](https://docs.python.org/3/library/sys.html#sys.getrefcount)
+    /// - [PEP 683: immortal objects](https://peps.python.org/pep-0683/)
+    pub(crate) static REFCOUNT_CHECK = {
+        code: "AET903", name: "refcount-check", summary: "a reference count decides",
+        family: GilReliance, level: Warning, since: "0.1.0",
+        versions: "free-threaded builds of 3.13 and later; immortal objects on all builds of 3.12 and later",
+        check: Some(check),
+    }
+}
+
+fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
+    let counts: Vec<_> = cx
+        .facts()
+        .events
+        .iter()
+        .filter_map(|event| match event.kind {
+            EventKind::Call(call) if is_count(cx, call) => Some((call, event.range)),
+            _ => None,
+        })
+        .collect();
+    if counts.is_empty() {
+        return;
+    }
+    let compared = compared_calls(cx);
+    for (call, range) in counts.into_iter().filter(|(call, _)| compared.contains(call)) {
+        debug_assert!(call.index() < cx.facts().calls.len(), "a call of this module");
+        findings.report(
+            Finding::new(cx.span(range), Confidence::High, "a reference count is compared")
+                .label("immortal objects report 2**32 - 1, and free-threaded builds count per thread")
+                .note("free-threaded builds of 3.13 and later; for immortal objects (None, small integers, interned strings) all builds of 3.12 and later")
+                .help("count users explicitly, or ask a `weakref.ref` whether the object is alive"),
+        );
+    }
+}
+
+fn is_count(cx: &RuleContext<'_>, call: CallIx) -> bool {
+    cx.program.library_callee(cx.module, call) == Some(Qual::of("sys.getrefcount"))
+}
+
+/// The calls whose results are compared somewhere in the module.
+fn compared_calls(cx: &RuleContext<'_>) -> FxHashSet<CallIx> {
+    let facts = cx.facts();
+    let mut pending: Vec<TermId> = Vec::new();
+    for index in 0..facts.terms.len() {
+        if let Term::Compare(_, a, b) = facts.terms.get(TermId(index as u32)) {
+            pending.extend([a, b]);
+        }
+    }
+    for call in (0..facts.calls.len()).map(CallIx::at).filter(|&call| is_assertion(cx, call)) {
+        pending.extend(facts.args_of(call).iter().map(|arg| arg.value));
+    }
+    let mut seen = FxHashSet::default();
+    let mut found = FxHashSet::default();
+    while let Some(term) = pending.pop() {
+        if !seen.insert(term) {
+            continue;
+        }
+        match facts.terms.get(term) {
+            Term::Call(call) => {
+                found.insert(call);
+            }
+            Term::Operation(a, b) => pending.extend([a, b]),
+            Term::Name(_) => {
+                let var = facts.var_of(term);
+                pending.extend(var.into_iter().flat_map(|var| facts.vars[var.index()].values.iter().copied()));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// `self.assertEqual(…)` and its kin.
+fn is_assertion(cx: &RuleContext<'_>, call: CallIx) -> bool {
+    let facts = cx.facts();
+    let Term::Attr(_, name) = facts.terms.get(facts.calls[call.index()].callee) else { return false };
+    let compares = ["assertEqual", "assertNotEqual", "assertLess", "assertLessEqual", "assertGreater", "assertGreaterEqual", "assertEquals", "assertIs"];
+    compares.contains(&facts.name(name))
+}

@@ -1,0 +1,146 @@
+//! `AET104`: `if k not in d: d[k] = …`
+
+use crate::check_then_act::{self, Hazard};
+use crate::declare_rule;
+use crate::facts::{Const, Term, TermId};
+use crate::link::{Access, AccessKind, Answer, Asked, Place, Touch, Worth};
+use crate::model::{Effect, Role};
+use crate::{Confidence, Finding, Findings, RuleContext};
+use crate::sym;
+
+declare_rule! {
+    /// ## What it does
+    /// Reports a value stored under a key because the key was found missing (`in`, `get`, `try`/`except KeyError`),
+    /// when another thread may store one in between. Also when test and store each hold the lock, but not without a
+    /// gap.
+    ///
+    /// ## Why is this bad?
+    /// Both threads find the key missing, both make a value, and the second replaces the first: work is done twice,
+    /// what was put into the first value is lost, and two threads hold two different locks, connections or buffers for
+    /// one key. The GIL is handed over between any two bytecodes and does not help.
+    ///
+    /// ## Example
+    /// ```python bad
+    /// import threading
+    ///
+    /// class Pools:
+    ///     def __init__(self):
+    ///         self._lock = threading.Lock()
+    ///         self._pools = {}
+    ///
+    ///     def pool(self, host):
+    ///         if host not in self._pools:
+    ///             self._pools[host] = []
+    ///         return self._pools[host]
+    ///
+    ///     def clear(self):
+    ///         with self._lock:
+    ///             self._pools.clear()
+    /// ```
+    ///
+    /// Use instead:
+    /// ```python ok
+    /// import threading
+    ///
+    /// class Pools:
+    ///     def __init__(self):
+    ///         self._lock = threading.Lock()
+    ///         self._pools = {}
+    ///
+    ///     def pool(self, host):
+    ///         with self._lock:
+    ///             if host not in self._pools:
+    ///                 self._pools[host] = []
+    ///             return self._pools[host]
+    ///
+    ///     def clear(self):
+    ///         with self._lock:
+    ///             self._pools.clear()
+    /// ```
+    ///
+    /// ## Limits
+    /// Keys are the same when they are spelled the same. A check behind another function's return value is not
+    /// followed. Storing an immutable value twice does no harm and is shown under `--all` only.
+    ///
+    /// ## References
+    /// - [Thread safety guarantees](https://docs.python.org/3/library/threadsafety.html)
+    pub(crate) static CHECK_THEN_INSERT = {
+        code: "AET104", name: "check-then-insert", summary: "a key is found missing and stored in separate steps",
+        family: Races, level: Warning, since: "0.1.0", versions: "all", yields_to: &["AET202", "AET302"],
+        check: Some(check),
+    }
+}
+
+fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
+    for place in cx.program.places_of(cx.module) {
+        let acts = cx.program.accesses(place).iter();
+        let hazards = acts.filter_map(|act| hazard(cx, act));
+        check_then_act::report(cx, findings, hazards, |hazard| describe(cx, place, hazard));
+    }
+}
+
+fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
+    let (key, value) = inserted(cx, act)?;
+    let is_about = |asked: Asked| matches!(asked, Asked::Key(tested) if tested.same(key));
+    let check = cx.program.stale_check(act, |check| check.answer == Answer::Absent && is_about(check.asked))?;
+    if check_then_act::is_own_key(cx, act, key) {
+        return None;
+    }
+    let sharing = cx.program.stale_sharing(act, |other| inserts(cx, other) && may_be_same_key(cx, act, other))?;
+    let hazard = Hazard::new(cx, act, check, sharing);
+    let worth = cx.program.worth(act.module, value);
+    Some(if worth <= Worth::Same { hazard.at_most(Confidence::Low) } else { hazard })
+}
+
+/// The key and the value of an insertion: into a dict, or of a value into a list.
+fn inserted(cx: &RuleContext<'_>, act: &Access) -> Option<(TermId, TermId)> {
+    match act.kind {
+        AccessKind::Write(Touch::Element(key), value) => {
+            let is_list = matches!(cx.program.kind_at(act).role(), Some(Role::Container(crate::model::ContainerKind::List)));
+            (!is_list).then_some((key, value))
+        }
+        AccessKind::Method(method, _) if method == sym!("append") => {
+            let value = cx.program.call_argument(act, 0)?;
+            Some((value, value))
+        }
+        _ => None,
+    }
+}
+
+/// Whether an access may put something under a key.
+fn inserts(cx: &RuleContext<'_>, other: &Access) -> bool {
+    match other.kind {
+        AccessKind::Write(..) => inserted(cx, other).is_some(),
+        AccessKind::Augment(Touch::Element(_), _) => true,
+        AccessKind::Method(method, Effect::Resize) => {
+            [sym!("setdefault"), sym!("update"), sym!("append"), sym!("extend"), sym!("insert"), sym!("__setitem__")].contains(&method)
+        }
+        _ => false,
+    }
+}
+
+/// Two different constants are two different keys.
+fn may_be_same_key(cx: &RuleContext<'_>, act: &Access, other: &Access) -> bool {
+    let constant = |access: &Access| match access.kind {
+        AccessKind::Write(Touch::Element(key), _) => match cx.program.module(access.module).facts.terms.get(key) {
+            Term::Const(constant) if constant != Const::Other => Some(constant),
+            _ => None,
+        },
+        _ => None,
+    };
+    match (constant(act), constant(other)) {
+        (Some(a), Some(b)) => a == b,
+        _ => true,
+    }
+}
+
+fn describe(cx: &RuleContext<'_>, place: Place, hazard: &Hazard<'_>) -> Finding {
+    let name = cx.program.place_name(place);
+    let message = format!("two threads may both find the key missing in `{name}` and both store a value");
+    let finding = hazard.finding(cx, message, "whether it is there may be out of date when it is stored", "stored here");
+    let split = !cx.program.held_at_access(hazard.act).is_empty();
+    let finding = if split { finding.note("the lock is not held from the test to the store: what was tested may have changed") } else { finding };
+    finding
+        .note("all builds: the GIL may be handed over between the test and the store")
+        .help(check_then_act::lock_advice(cx, place, "use `setdefault`, which has one winner, or hold one lock from the test to the store"))
+}

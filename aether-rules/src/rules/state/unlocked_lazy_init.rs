@@ -1,0 +1,127 @@
+//! `AET201`: `if X is None: X = …`
+
+use crate::check_then_act::{self, Hazard, Lazy};
+use crate::declare_rule;
+use crate::facts::{Const, Term};
+use crate::link::{Access, Place, PlaceRoot, Sharing, Worth};
+use crate::{Confidence, Finding, Findings, RuleContext};
+
+declare_rule! {
+    /// ## What it does
+    /// Reports a shared name or attribute that is set because it was found unset (`is None`, falsy, `hasattr`,
+    /// `except AttributeError`), with no lock around test and assignment.
+    ///
+    /// ## Why is this bad?
+    /// Two threads find it unset and make two objects. Each works with its own: one connection is never closed, one
+    /// of two caches is filled in vain, a lock protects nothing because the other thread holds another one.
+    ///
+    /// ## Example
+    /// ```python bad
+    /// import threading
+    ///
+    /// class Client:
+    ///     def __init__(self):
+    ///         self._lock = threading.Lock()
+    ///         self._session = None
+    ///
+    ///     def session(self):
+    ///         if self._session is None:
+    ///             self._session = object()
+    ///         return self._session
+    /// ```
+    ///
+    /// Use instead:
+    /// ```python ok
+    /// import threading
+    ///
+    /// class Client:
+    ///     def __init__(self):
+    ///         self._lock = threading.Lock()
+    ///         self._session = None
+    ///
+    ///     def session(self):
+    ///         with self._lock:
+    ///             if self._session is None:
+    ///                 self._session = object()
+    ///             return self._session
+    /// ```
+    ///
+    /// ## Limits
+    /// Making an immutable value, a module or a compiled pattern twice does no harm: shown under `--all` only. So are,
+    /// where no thread is known, containers that are never changed once made, flags, and values handed in by the caller.
+    ///
+    /// ## References
+    /// - [Python FAQ: thread-safe mutations](https://docs.python.org/3/faq/library.html#what-kinds-of-global-value-mutation-are-thread-safe)
+    pub(crate) static UNLOCKED_LAZY_INIT = {
+        code: "AET201", name: "unlocked-lazy-init", summary: "a value is made on first use without a lock",
+        family: State, level: Warning, since: "0.1.0", versions: "all", check: Some(check),
+    }
+}
+
+fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
+    for place in cx.program.places_of(cx.module) {
+        let acts = cx.program.accesses(place).iter();
+        let hazards = acts.filter_map(|act| hazard(cx, act));
+        check_then_act::report(cx, findings, hazards, |hazard| describe(cx, place, hazard));
+    }
+}
+
+fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
+    let lazy = check_then_act::lazy(cx, act)?;
+    // Under a lock it is a double check that lacks its second half, and singletons have a rule of their own.
+    if !cx.program.held_at_access(act).is_empty() || check_then_act::is_singleton(cx, act) {
+        return None;
+    }
+    let sharing = cx.program.stale_sharing(act, |other| check_then_act::stores_value(cx, other))?;
+    let hazard = Hazard::new(cx, act, lazy.check, sharing);
+    let most = believable(cx, act, &lazy, &hazard.sharing)?;
+    Some(hazard.at_most(most))
+}
+
+/// How sure a finding can be, by what is stored and what is done on the way.
+fn believable(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy, sharing: &Sharing<'_>) -> Option<Confidence> {
+    let is_proven = matches!(sharing, Sharing::Proven(_));
+    let facts = &cx.program.module(act.module).facts;
+    if facts.terms.get(lazy.value) == Term::Const(Const::True) {
+        // A flag: what matters is what it announces.
+        if !check_then_act::does_work(cx, act, &lazy.check) {
+            return None;
+        }
+        let is_early = check_then_act::built_afterwards(cx, act, lazy).is_some();
+        return Some(if is_proven || (is_early && matches!(act.place.root, PlaceRoot::Global(..))) { Confidence::High } else { Confidence::Low });
+    }
+    let harmless = match cx.program.worth(act.module, lazy.value) {
+        Worth::Nothing | Worth::Same => true,
+        Worth::Container => !is_proven && !is_changed(cx, act.place),
+        Worth::Unknown => !is_proven && is_handed_in(cx, act, lazy),
+        Worth::Object => false,
+    };
+    Some(if harmless { Confidence::Low } else { Confidence::High })
+}
+
+/// Whether what the place holds is changed after it was made.
+fn is_changed(cx: &RuleContext<'_>, place: Place) -> bool {
+    cx.program.accesses(place).iter().any(|access| access.kind.writes() && !access.kind.is_whole())
+}
+
+/// Whether the value comes from the caller: it is set once, not made.
+fn is_handed_in(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy) -> bool {
+    let facts = &cx.program.module(act.module).facts;
+    facts.var_of(lazy.value).is_some_and(|var| {
+        facts.vars[var.index()].values.iter().any(|&value| matches!(facts.terms.get(value), Term::Param(..)))
+    })
+}
+
+fn describe(cx: &RuleContext<'_>, place: Place, hazard: &Hazard<'_>) -> Finding {
+    let name = cx.program.place_name(place);
+    let message = format!("two threads may both find `{name}` unset and both set it");
+    let mut finding = hazard.finding(cx, message, "whether it is set may be out of date when it is set", "set here");
+    if let Some(lazy) = check_then_act::lazy(cx, hazard.act)
+        && let Some(later) = check_then_act::built_afterwards(cx, hazard.act, &lazy)
+    {
+        finding = check_then_act::published_early(finding, later);
+    }
+    finding
+        .note("all builds: the GIL may be handed over between the test and the assignment")
+        .help(check_then_act::lock_advice(cx, place, "make it eagerly, or hold one lock around test and assignment"))
+}
