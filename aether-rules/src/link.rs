@@ -19,6 +19,7 @@ mod imports;
 mod kind;
 mod kinds;
 mod locks;
+mod mixins;
 mod nesting;
 mod order;
 mod passed;

@@ -7,7 +7,7 @@ use ruff_text_size::TextRange;
 
 use super::kind::{ClassId, FuncId, Kind, ModuleId};
 use super::program::Program;
-use crate::facts::{CallIx, CtxIx, CtxKind, EventIx, EventKind, FuncIx, Qual, ScopeKind, Term, TermId};
+use crate::facts::{ArgumentName, CallIx, CtxIx, CtxKind, EventIx, EventKind, FuncIx, Qual, ScopeKind, Term, TermId};
 use crate::sym;
 
 /// What a call calls.
@@ -94,10 +94,9 @@ fn module_calls(program: &Program, module: ModuleId) -> (Vec<Callee>, Vec<(FuncI
             };
             match event.kind {
                 EventKind::Call(call) => {
-                    // `super().m()` runs exactly what it names, never an override.
-                    let exactly = program.is_super_call(module, call);
                     let targets = program.expand(callees[call.index()]);
-                    let count = if exactly { 1 } else { targets.len() };
+                    // `super().close()` and `Base.close(self)` mean that very method.
+                    let count = if program.names_method(module, call) { 1 } else { targets.len() };
                     for (target, receiver) in targets.into_iter().take(count) {
                         edges.push((target, site(receiver)));
                     }
@@ -139,9 +138,16 @@ fn callee_of(program: &Program, module: ModuleId, call: CallIx) -> Callee {
         Term::Attr(base, _) => program.receiver(module, function, base),
         _ => Receiver::Own,
     };
+    // `Base.close(self)`: the object is the first argument.
+    let first_argument = |method: FuncId| {
+        let declaration = program.function(method);
+        let is_method = declaration.class.is_some() && !declaration.flags.is_static;
+        let given = facts.args.get(call.args.0 as usize).filter(|arg| call.args.1 > 0 && arg.name == ArgumentName::Positional);
+        given.filter(|_| is_method).map(|arg| program.receiver(module, function, arg.value))
+    };
     match program.kind(module, call.callee) {
         Kind::Lib(name) => Callee::Lib(name),
-        Kind::Function(function) => Callee::Function(function, receiver()),
+        Kind::Function(method) => Callee::Function(method, first_argument(method).unwrap_or_else(receiver)),
         Kind::Method(function) => Callee::Function(function, receiver()),
         Kind::Class(class) => Callee::Class(class),
         Kind::Instance(class) => match program.member(Kind::Instance(class), sym!("__call__")) {
@@ -212,15 +218,6 @@ impl Program {
         &self.callers[function.index()]
     }
 
-    /// Whether a call is made through `super()`.
-    fn is_super_call(&self, module: ModuleId, call: CallIx) -> bool {
-        let facts = &self.modules[module.index()].facts;
-        match facts.terms.get(facts.calls[call.index()].callee) {
-            Term::Attr(base, _) => matches!(self.kind(module, base), Kind::Super(_)),
-            _ => false,
-        }
-    }
-
     /// The functions a call may run: a method and its overrides, or the `__init__` of a class.
     pub fn expand(&self, callee: Callee) -> Vec<(FuncId, Receiver)> {
         match callee {
@@ -260,7 +257,18 @@ impl Program {
         new.into_iter().chain(call).map(|maker| (maker, Receiver::Global))
     }
 
-    /// The methods of subclasses that replace `method`.
+    /// Whether a call names the class whose method it means, so that no override replaces it.
+    fn names_method(&self, module: ModuleId, call: CallIx) -> bool {
+        let facts = &self.modules[module.index()].facts;
+        let Term::Attr(base, _) = facts.terms.get(facts.calls[call.index()].callee) else { return false };
+        match self.kind(module, base) {
+            Kind::Super(_) => true,
+            Kind::Class(_) => matches!(self.kind(module, facts.calls[call.index()].callee), Kind::Function(_)),
+            _ => false,
+        }
+    }
+
+    /// The methods that replace `method` in objects of subclasses, a mixin's among them.
     fn overrides(&self, method: FuncId) -> Vec<FuncId> {
         const MAX_OVERRIDES: usize = 16;
         let Some(class) = self.class_of(method) else { return Vec::new() };
@@ -273,9 +281,9 @@ impl Program {
             if found.len() >= MAX_OVERRIDES || seen > 256 {
                 break;
             }
-            if let Some(&replacement) = self.classes[subclass.index()].methods.get(&name) {
-                found.push(replacement);
-            }
+            let mro = self.classes[subclass.index()].mro.iter();
+            let replacement = mro.filter_map(|ancestor| self.classes[ancestor.index()].methods.get(&name)).next();
+            found.extend(replacement.copied().filter(|&replacement| replacement != method));
             pending.extend(&self.classes[subclass.index()].subclasses);
         }
         found.sort_unstable();

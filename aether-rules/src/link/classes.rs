@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::kind::{ClassId, FuncId, Kind, ModuleId};
 use super::program::Program;
+use crate::sym;
 use crate::facts::{ClassIx, EventKind, FuncIx, Qual, Sym, Term, TermId, VarIx};
 
 /// What is known of one class of the program.
@@ -50,7 +51,14 @@ pub(super) fn collect(program: &Program, module: ModuleId) -> (Vec<ClassInfo>, E
     let mut elements = Elements::default();
     for (info, class) in classes.iter_mut().zip(&facts.classes) {
         for &method in &class.methods {
-            info.methods.insert(facts.functions[method.index()].name, program.func_id(module, method));
+            let function = &facts.functions[method.index()];
+            // `@size.setter` has the name of the getter, which is what a read runs.
+            let is_setter = function.decorators.iter().any(|&decorator| {
+                matches!(facts.terms.get(decorator), Term::Attr(_, name) if name == sym!("setter") || name == sym!("deleter"))
+            });
+            if !is_setter || !info.methods.contains_key(&function.name) {
+                info.methods.insert(function.name, program.func_id(module, method));
+            }
         }
     }
     for (index, var) in facts.vars.iter().enumerate() {

@@ -86,8 +86,10 @@ impl Program {
         let var = facts.var_of(term)?;
         let (&first, rest) = facts.vars[var.index()].values.split_first()?;
         let Term::Param(of, position) = facts.terms.get(first) else { return None };
-        let default = facts.functions[of.index()].params.get(usize::from(position))?.default;
-        (of == function && rest.iter().all(|&value| value == default)).then_some(position)
+        let declaration = &facts.functions[of.index()];
+        let default = declaration.params.get(usize::from(position))?.default;
+        let is_self = position == 0 && declaration.class.is_some() && !declaration.flags.is_static;
+        (of == function && !is_self && rest.iter().all(|&value| value == default)).then_some(position)
     }
 
     fn decided(&self, module: ModuleId, function: FuncIx, test: TermId, call: (ModuleId, CallIx), depth: usize) -> Option<bool> {

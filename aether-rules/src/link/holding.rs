@@ -114,11 +114,7 @@ pub(super) fn acquisitions(program: &Program, module: ModuleId) -> Vec<Acquisiti
         }
         let Some(body) = facts.ctxs.iter().position(|ctx| ctx.kind == CtxKind::Body(function)) else { continue };
         for lock in program.locks_of_decorators(id) {
-            let owner = match program.lock(lock).place.root {
-                PlaceRoot::Attr(..) => Owner::Own,
-                PlaceRoot::Cell(..) => Owner::Closure,
-                PlaceRoot::Global(..) | PlaceRoot::ClassAttr(..) => Owner::Everybody,
-            };
+            let owner = program.owner_in_decorator(lock);
             let span = program.function_span(id);
             found.push(Acquisition { function: id, lock, owner, term: TermId::OPAQUE, ctx: CtxIx::at(body), event: None, span });
         }
@@ -244,6 +240,10 @@ impl Program {
                 held.push(Held { lock, owner, term: TermId::OPAQUE, span });
             }
         }
+        for lock in self.locks_of_decorators(function) {
+            let owner = self.owner_in_decorator(lock);
+            held.push(Held { lock, owner, term: TermId::OPAQUE, span: self.function_span(function) });
+        }
         held.reverse();
         if let Some(event) = event {
             held.extend(self.held_by_steps(module, local, event));
@@ -251,7 +251,17 @@ impl Program {
         held
     }
 
-    /// What `acquire` calls of the function have taken before a step.
+    /// Whose lock a decorator takes, for the function it decorates.
+    fn owner_in_decorator(&self, lock: LockId) -> Owner {
+        match self.lock(lock).place.root {
+            PlaceRoot::Attr(..) => Owner::Own,
+            PlaceRoot::Cell(..) => Owner::Closure,
+            PlaceRoot::Global(..) | PlaceRoot::ClassAttr(..) => Owner::Everybody,
+        }
+    }
+
+    /// What `acquire` calls of the function have taken before a step. A lock that the function never releases itself is
+    /// somebody else's to release: a signal, not a critical section.
     fn held_by_steps(&self, module: ModuleId, function: FuncIx, event: EventIx) -> Vec<Held> {
         let facts = &self.module(module).facts;
         let Some(body) = facts.ctxs.iter().position(|ctx| ctx.kind == CtxKind::Body(function)) else { return Vec::new() };
@@ -260,6 +270,7 @@ impl Program {
         let before = &facts.events[first as usize..event.index()];
         taken
             .iter()
+            .filter(|&lock| self.lets_go(module, function, lock))
             .map(|lock| {
                 let calls = before.iter().rev().filter_map(|event| match event.kind {
                     EventKind::Call(call) => Some((call, event.range)),
@@ -285,6 +296,22 @@ impl Program {
                 }
             })
             .collect()
+    }
+
+    /// Whether a function that takes a lock by hand is the one to release it.
+    fn lets_go(&self, module: ModuleId, function: FuncIx, lock: LockId) -> bool {
+        let facts = &self.module(module).facts;
+        let mut by_hand = false;
+        for event in facts.events_of(function) {
+            let EventKind::Call(call) = event.kind else { continue };
+            let Some(name) = facts.callee_name(call) else { continue };
+            let is_this = || self.lock_of(module, function, facts.receiver_of(call)) == Some(lock);
+            if name == sym!("release") && is_this() {
+                return true;
+            }
+            by_hand |= name == sym!("acquire") && is_this();
+        }
+        !by_hand
     }
 
     /// Whether a lock that a `with` took is released by hand inside the block before a step.

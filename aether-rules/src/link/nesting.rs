@@ -88,10 +88,12 @@ fn compute(program: &Program) -> Nesting {
         let (module, _) = program.func_local(acquisition.function);
         nesting.note(program, acquisition.function, (held, acquisition.event, acquisition.ctx), taken, program.span(module, acquisition.span.range));
     }
+    let through_mixins = super::mixins::calls(program);
     let mut held_at: FxHashMap<(FuncId, EventIx, CtxIx), Vec<Held>> = FxHashMap::default();
     while let Some((function, index)) = pending.pop_front() {
         let taken = nesting.taken[&function][index as usize];
-        for site in program.callers(function) {
+        let mixed = through_mixins.get(&function).map_or(&[][..], Vec::as_slice);
+        for site in program.callers(function).iter().chain(mixed) {
             let Some(seen) = at_call_site(program, function, taken, index, site) else { continue };
             nesting.add(site.caller, seen, &mut pending);
             let key = (site.caller, site.event, site.ctx);

@@ -289,7 +289,8 @@ impl<'a> Acquire<'a> {
 const HARMLESS: &[crate::facts::Qual] = &[
     crate::facts::Qual::of("time.time"), crate::facts::Qual::of("time.monotonic"), crate::facts::Qual::of("time.perf_counter"),
     crate::facts::Qual::of("builtins.len"), crate::facts::Qual::of("builtins.id"), crate::facts::Qual::of("threading.get_ident"),
-    crate::facts::Qual::of("builtins.isinstance"), crate::facts::Qual::of("builtins.list"), crate::facts::Qual::of("builtins.dict"),
+    crate::facts::Qual::of("threading.Condition.wait"), crate::facts::Qual::of("threading.Condition.wait_for"),
+    crate::facts::Qual::of("threading.Event.set"), crate::facts::Qual::of("builtins.isinstance"), crate::facts::Qual::of("builtins.list"), crate::facts::Qual::of("builtins.dict"),
 ];
 
 /// The block in which a tested acquisition has succeeded.

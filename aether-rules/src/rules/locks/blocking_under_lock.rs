@@ -4,9 +4,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::declare_rule;
 use crate::evidence::{self, locks as show};
-use crate::facts::{CtxIx, CtxKind, EventIx, EventKind, Qual};
+use crate::facts::{CtxIx, CtxKind, EventIx, EventKind, ModuleFacts, Qual, Term, TermId};
 use crate::finding::EvidenceRole;
-use crate::link::{FuncId, Held, LockId, Owner, RootId, Taken, Via, Wait};
+use crate::link::{FuncId, Held, LockId, Owner, RootId, Taken, Wait};
 use crate::model::{Awaits, LockKind, Role};
 use crate::source::Span;
 use crate::{Confidence, Finding, Findings, RuleContext};
@@ -95,11 +95,12 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     let mut waits: FxHashMap<FuncId, Vec<Wait>> = FxHashMap::default();
     for (_, function) in cx.functions() {
         for wait in cx.program.endless_waits(function) {
-            let mut held = held_at(cx, function, wait.event, wait.ctx);
-            if matches!(wait.awaits, Awaits::Thread | Awaits::Future | Awaits::Executor) && !is_decorated(cx, function) {
+            let held = match wait.awaits {
                 // Where a caller holds the lock, its call is what is reported.
-                held.retain(|one| !one.term.is_opaque() || one.span != cx.program.function_span(function));
-            }
+                Awaits::Thread | Awaits::Future | Awaits::Executor => cx.program.holding(function, Some(wait.event), wait.ctx),
+                _ => held_at(cx, function, wait.event, wait.ctx),
+            };
+            let held: Vec<Held> = held.into_iter().filter(|one| excludes(cx, one.lock)).collect();
             if !held.is_empty() {
                 report(cx, &held, (&wait, wait.span, &[]), findings);
             }
@@ -114,17 +115,11 @@ fn held_at(cx: &RuleContext<'_>, function: FuncId, event: EventIx, ctx: CtxIx) -
     let mut held = cx.program.holding(function, Some(event), ctx);
     for lock in cx.program.held_on_entry(function).iter() {
         if held.iter().all(|one| one.lock != lock) {
-            let term = crate::facts::TermId::OPAQUE;
+            let term = TermId::OPAQUE;
             held.push(Held { lock, owner: Owner::Own, term, span: cx.program.function_span(function) });
         }
     }
-    held.retain(|one| excludes(cx, one.lock));
     held
-}
-
-/// Whether the function takes a lock by a decorator.
-fn is_decorated(cx: &RuleContext<'_>, function: FuncId) -> bool {
-    cx.program.taken_by(function).iter().any(|taken| matches!(taken.via, Via::Here(acquisition) if acquisition.term.is_opaque()))
 }
 
 fn excludes(cx: &RuleContext<'_>, lock: LockId) -> bool {
@@ -267,6 +262,8 @@ fn reason(cx: &RuleContext<'_>, held: &Held, wait: &Wait) -> Option<Reason> {
         Awaits::Thread | Awaits::Future | Awaits::Executor => {
             let awaited = cx.program.awaited(wait);
             return match needs(cx, held, &awaited.roots) {
+                // The thread said under the lock that it is on its way out, and does not come back for it.
+                Some((root, _)) if announces(cx, wait, root) => Some(Reason::Slow),
                 Some((root, taken)) => Some(Reason::Needs { root, taken, exact: awaited.exact }),
                 // A known thread that never takes the lock ends without it.
                 None if awaited.exact && !awaited.roots.is_empty() => None,
@@ -279,7 +276,54 @@ fn reason(cx: &RuleContext<'_>, held: &Held, wait: &Wait) -> Option<Reason> {
         Awaits::Notification => NOTIFIES,
         Awaits::Barrier | Awaits::Time | Awaits::Process | Awaits::Outside => return Some(Reason::Slow),
     };
-    Some(starves(cx, held, wait, enders).unwrap_or(Reason::Slow))
+    let reason = if asks_first(cx, wait) { None } else { starves(cx, held, wait, enders) };
+    Some(reason.unwrap_or(Reason::Slow))
+}
+
+/// The tests around a wait, in its own function.
+fn tests<'a>(cx: &RuleContext<'a>, wait: &Wait) -> impl Iterator<Item = TermId> + use<'a> {
+    let (module, _) = cx.program.func_local(wait.function);
+    let facts = &cx.program.module(module).facts;
+    let chain: Vec<CtxKind> = facts.ctx_chain(wait.ctx).map(|(_, ctx)| ctx.kind).collect();
+    chain.into_iter().filter_map(|kind| match kind {
+        CtxKind::Branch(test, _) => Some(test),
+        _ => None,
+    })
+}
+
+/// The expressions a test is made of.
+fn parts(facts: &ModuleFacts, test: TermId) -> Vec<TermId> {
+    const MAX_PARTS: usize = 24;
+    let mut found = vec![test];
+    let mut next = 0;
+    while next < found.len() && found.len() < MAX_PARTS {
+        let term = found[next];
+        next += 1;
+        found.extend(facts.terms.children(term));
+        if let Term::Call(call) = facts.terms.get(term) {
+            found.push(facts.receiver_of(call));
+        }
+    }
+    found.retain(|part| !part.is_opaque());
+    found
+}
+
+/// `while not queue.empty(): queue.get()`: what is waited on was asked first, under the lock.
+fn asks_first(cx: &RuleContext<'_>, wait: &Wait) -> bool {
+    let (module, _) = cx.program.func_local(wait.function);
+    let facts = &cx.program.module(module).facts;
+    tests(cx, wait).any(|test| parts(facts, test).iter().any(|part| part.same(wait.on)))
+}
+
+/// Whether the wait depends on a flag that the thread itself sets.
+fn announces(cx: &RuleContext<'_>, wait: &Wait, root: RootId) -> bool {
+    let (module, function) = cx.program.func_local(wait.function);
+    let facts = &cx.program.module(module).facts;
+    let in_root = |function: FuncId| cx.program.visits(function).iter().any(|visit| visit.root == root);
+    tests(cx, wait).flat_map(|test| parts(facts, test)).any(|part| {
+        let place = cx.program.place(module, function, part);
+        place.is_some_and(|(place, _)| cx.program.accesses(place).iter().any(|access| access.kind.writes() && in_root(access.function)))
+    })
 }
 
 /// A thread among those waited for that takes the held lock.

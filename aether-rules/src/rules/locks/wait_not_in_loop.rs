@@ -94,6 +94,7 @@ fn confidence(cx: &RuleContext<'_>, function: FuncId, call: CallIx, ctx: CtxIx) 
     let has_limit = !cx.facts().args_of(call).is_empty();
     Some(match test {
         _ if cx.facts().calls[call.index()].usage != Usage::Discarded || is_wrapper(cx, function) => Confidence::Low,
+        _ if leaves_at_once(cx, function, call) => Confidence::Low,
         Some((Arm::Then, _)) if has_limit => Confidence::Medium,
         Some((Arm::Then, _)) => Confidence::High,
         _ if has_limit => Confidence::Low,
@@ -109,6 +110,14 @@ fn test_around(cx: &RuleContext<'_>, ctx: CtxIx) -> Option<(Arm, Span)> {
         _ => None,
     });
     tests.next()
+}
+
+/// `cond.wait(); return`: whatever woke it, nothing here relies on it.
+fn leaves_at_once(cx: &RuleContext<'_>, function: FuncId, call: CallIx) -> bool {
+    let (_, local) = cx.program.func_local(function);
+    let mut events = cx.events(local).map(|(_, event)| event);
+    let Some(wait) = events.find(|event| event.kind == EventKind::Call(call)) else { return false };
+    events.next().is_some_and(|next| matches!(next.kind, EventKind::Return(value) if value.is_opaque()) && next.ctx == wait.ctx)
 }
 
 /// A method that is itself a `wait` for others to call.
