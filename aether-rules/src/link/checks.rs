@@ -106,12 +106,12 @@ struct Search<'a> {
     found: Vec<Check>,
 }
 
-/// One part of a test: the expression, which way it went, and where it ends.
+/// One part of a test: the expression, which way it went, and where it is read.
 #[derive(Clone, Copy)]
 struct Probe {
     term: TermId,
     arm: Arm,
-    limit: TextSize,
+    within: TextRange,
     depth: usize,
 }
 
@@ -134,10 +134,10 @@ impl Search<'_> {
             Term::Compare(comparison, left, right) => self.comparison(probe, (comparison, left, right)),
             Term::Call(call) => self.call(probe, call),
             Term::Item(container, key) => {
-                self.add(Subject::Term(container), Asked::Key(key), Answer::when(probe.arm), probe.limit);
+                self.add(Subject::Term(container), Asked::Key(key), Answer::when(probe.arm), probe.within);
             }
             Term::Name(_) if self.is_plain_local(probe.term) => self.through_local(probe, Search::test),
-            _ => self.add(Subject::Term(probe.term), Asked::Truth, Answer::when(probe.arm), probe.limit),
+            _ => self.add(Subject::Term(probe.term), Asked::Truth, Answer::when(probe.arm), probe.within),
         }
     }
 
@@ -145,13 +145,13 @@ impl Search<'_> {
         let held = Answer::when(probe.arm);
         let failed = if held == Answer::Present { Answer::Absent } else { Answer::Present };
         match comparison {
-            Comparison::In => self.add(Subject::Term(self.viewed(right)), Asked::Key(left), held, probe.limit),
-            Comparison::NotIn => self.add(Subject::Term(self.viewed(right)), Asked::Key(left), failed, probe.limit),
+            Comparison::In => self.add(Subject::Term(self.viewed(right)), Asked::Key(left), held, probe.within),
+            Comparison::NotIn => self.add(Subject::Term(self.viewed(right)), Asked::Key(left), failed, probe.within),
             _ if self.size_of(left).is_some() || self.size_of(right).is_some() => {
                 let subject = self.size_of(left).or_else(|| self.size_of(right));
                 let answer = if comparison == Comparison::Eq { failed } else { Answer::Present };
                 if let Some((subject, asked)) = subject {
-                    self.add(Subject::Term(subject), asked, answer, probe.limit);
+                    self.add(Subject::Term(subject), asked, answer, probe.within);
                 }
             }
             Comparison::Is | Comparison::Eq if self.is_missing(right) => self.value(probe, left, failed),
@@ -167,18 +167,18 @@ impl Search<'_> {
         }
         match self.facts.terms.get(term) {
             Term::Call(call) => match self.looked_up(call) {
-                Some((subject, Some(key))) => self.add(subject, Asked::Key(key), answer, probe.limit),
-                Some((subject, None)) => self.add(subject, Asked::Value, answer, probe.limit),
+                Some((subject, Some(key))) => self.add(subject, Asked::Key(key), answer, probe.within),
+                Some((subject, None)) => self.add(subject, Asked::Value, answer, probe.within),
                 None => {}
             },
-            Term::Item(container, key) => self.add(Subject::Term(container), Asked::Key(key), answer, probe.limit),
+            Term::Item(container, key) => self.add(Subject::Term(container), Asked::Key(key), answer, probe.within),
             Term::Name(_) if self.is_plain_local(term) => {
                 let arm = if answer == Answer::Present { Arm::Then } else { Arm::Else };
                 self.through_local(Probe { term, arm, ..probe }, |search, probe| {
                     search.value(probe, probe.term, Answer::when(probe.arm));
                 });
             }
-            _ => self.add(Subject::Term(term), Asked::Value, answer, probe.limit),
+            _ => self.add(Subject::Term(term), Asked::Value, answer, probe.within),
         }
     }
 
@@ -189,16 +189,16 @@ impl Search<'_> {
         if library == Some(qual!("builtins.hasattr")) {
             let name = self.facts.positional(call, 1).map(|arg| self.facts.terms.get(arg.value));
             if let (Some(object), Some(Term::Const(Const::Str(name)))) = (first, name) {
-                self.add(Subject::Attribute(object, name), Asked::Value, answer, probe.limit);
+                self.add(Subject::Attribute(object, name), Asked::Value, answer, probe.within);
             }
         } else if library == Some(qual!("builtins.bool")) {
             if let Some(term) = first {
                 self.test(Probe { term, depth: probe.depth + 1, ..probe });
             }
         } else if let Some((subject, asked)) = self.size_of_call(call) {
-            self.add(Subject::Term(subject), asked, answer, probe.limit);
+            self.add(Subject::Term(subject), asked, answer, probe.within);
         } else if let Some((subject, key)) = self.looked_up(call) {
-            self.add(subject, key.map_or(Asked::Truth, Asked::Key), answer, probe.limit);
+            self.add(subject, key.map_or(Asked::Truth, Asked::Key), answer, probe.within);
         }
     }
 
@@ -207,21 +207,18 @@ impl Search<'_> {
         let Some(var) = self.facts.var_of(probe.term) else { return };
         let values = &self.facts.vars[var.index()].values;
         let reads = values.iter().filter_map(|&value| {
-            let event = self.program.last_read_of_value((self.module, self.function), value, probe.limit)?;
+            let event = self.program.last_read_of_value(self.act, value, probe.within.start())?;
             Some((event, value))
         });
         if let Some((event, value)) = reads.max_by_key(|(event, _)| *event) {
-            let limit = self.facts.events[event.index()].range.end();
-            next(self, Probe { term: value, arm: probe.arm, limit, depth: probe.depth + 1 });
+            let within = self.facts.events[event.index()].range;
+            next(self, Probe { term: value, arm: probe.arm, within, depth: probe.depth + 1 });
         }
     }
 
     /// Notes a question, if it is about the place of the access.
-    fn add(&mut self, subject: Subject, asked: Asked, answer: Answer, limit: TextSize) {
-        let Some(event) = self.read_of(subject, limit) else { return };
-        if event >= self.act.event {
-            return;
-        }
+    fn add(&mut self, subject: Subject, asked: Asked, answer: Answer, within: TextRange) {
+        let Some(event) = self.read_of(subject, within) else { return };
         let range = self.facts.events[event.index()].range;
         let check = Check { asked, answer, event, range, branch: self.branch };
         if self.denotes(subject) && !self.found.contains(&check) {
@@ -240,8 +237,8 @@ impl Search<'_> {
         }
     }
 
-    /// The last step before `limit` that reads the subject.
-    fn read_of(&self, subject: Subject, limit: TextSize) -> Option<EventIx> {
+    /// The last step of a test that reads the subject.
+    fn read_of(&self, subject: Subject, within: TextRange) -> Option<EventIx> {
         let reads = |kind: EventKind| match (kind, subject) {
             (EventKind::Load(read), Subject::Term(term)) => {
                 read.same(term) || matches!(self.facts.terms.get(read), Term::Item(base, _) if base.same(term))
@@ -255,7 +252,7 @@ impl Search<'_> {
             }
             _ => false,
         };
-        self.program.last_event((self.module, self.function), limit, reads)
+        self.program.last_event(self.act, within, reads)
     }
 
     /// `d.keys()` is `d`.
@@ -381,7 +378,7 @@ impl Program {
         for (at, ctx) in facts.ctx_chain(act.ctx) {
             search.branch = at;
             match ctx.kind {
-                CtxKind::Branch(term, arm) => search.test(Probe { term, arm, limit: ctx.range.end(), depth: 0 }),
+                CtxKind::Branch(term, arm) => search.test(Probe { term, arm, within: ctx.range, depth: 0 }),
                 CtxKind::Handler(types) if self.catches(act.module, types, LOOKUP_ERRORS) => {
                     if let Some(attempt) = attempt_of(facts, at) {
                         search.handled(attempt);
@@ -532,18 +529,16 @@ impl Program {
         found
     }
 
-    /// The last step of a function before `limit` that is wanted.
-    fn last_event(
-        &self,
-        (module, function): (ModuleId, FuncIx),
-        limit: TextSize,
-        wanted: impl Fn(EventKind) -> bool,
-    ) -> Option<EventIx> {
-        let facts = &self.modules[module.index()].facts;
+    /// The last step before an access, in a stretch of its function, that is wanted.
+    fn last_event(&self, act: &Access, within: TextRange, wanted: impl Fn(EventKind) -> bool) -> Option<EventIx> {
+        let facts = &self.modules[act.module.index()].facts;
+        let (_, function) = self.func_local(act.function);
         let first = facts.functions[function.index()].events.start;
-        let events = facts.events_of(function).iter().enumerate();
-        let mut found = events.rev().filter(|(_, event)| event.range.start() < limit && wanted(event.kind));
-        found.next().map(|(at, _)| EventIx(first + at as u32))
+        let is_it = |at: &u32| {
+            let event = facts.events[*at as usize];
+            within.contains_range(event.range) && wanted(event.kind)
+        };
+        (first..act.event.0).rev().find(is_it).map(EventIx)
     }
 
     /// The last step before an access that reads a term.
@@ -555,10 +550,11 @@ impl Program {
         (first..act.event.0).rev().find(reads).map(EventIx)
     }
 
-    /// The step that made the value a local name was given.
-    fn last_read_of_value(&self, place: (ModuleId, FuncIx), value: TermId, limit: TextSize) -> Option<EventIx> {
-        let facts = &self.modules[place.0.index()].facts;
-        self.last_event(place, limit, |kind| match (kind, facts.terms.get(value)) {
+    /// The step that made the value a local name was given, before `limit`.
+    fn last_read_of_value(&self, act: &Access, value: TermId, limit: TextSize) -> Option<EventIx> {
+        let facts = &self.modules[act.module.index()].facts;
+        let within = TextRange::up_to(limit);
+        self.last_event(act, within, |kind| match (kind, facts.terms.get(value)) {
             (EventKind::Call(call), Term::Call(made)) => call == made,
             (EventKind::Load(read), Term::Compare(_, left, right)) => read.same(left) || read.same(right),
             (EventKind::Load(read), Term::Not(inner)) => read.same(inner),

@@ -60,7 +60,7 @@ declare_rule! {
 fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     for place in cx.program.places_of(cx.module) {
         let is_container = matches!(cx.program.place_kind(place).role(), Some(Role::Container(_)));
-        if !matches!(place.root, PlaceRoot::ClassAttr(..)) || !is_container {
+        if !matches!(place.root, PlaceRoot::ClassAttr(..)) || !is_container || !is_made_in_body(cx, place) {
             continue;
         }
         let changes = cx.program.accesses(place).iter().filter(|access| changes(access));
@@ -76,6 +76,12 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
             findings.report(describe(cx, place, access, &sharing));
         }
     }
+}
+
+/// Whether the class body makes the container, rather than declare a field.
+fn is_made_in_body(cx: &RuleContext<'_>, place: Place) -> bool {
+    let values = cx.program.stored_values(place);
+    values.iter().any(|&(module, value, _)| matches!(cx.program.kind(module, value).role(), Some(Role::Container(_))))
 }
 
 fn changes(access: &Access) -> bool {

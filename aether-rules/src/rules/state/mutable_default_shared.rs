@@ -127,6 +127,11 @@ fn change_inside(cx: &RuleContext<'_>, (local, function): (FuncIx, FuncId), var:
         }
         EventKind::Call(call) => match cx.facts().terms.get(cx.facts().calls[call.index()].callee) {
             Term::Attr(base, method) if is_param(base) => changes_container(cx, base, method),
+            // An element of it: one object for everybody just the same.
+            Term::Attr(base, method) => match cx.facts().terms.get(base) {
+                Term::Item(outer, _) => is_param(outer) && methods::effect_by_name(method).is_some(),
+                _ => false,
+            },
             _ => false,
         },
         _ => false,
