@@ -31,7 +31,7 @@ impl<'a> Hazard<'a> {
     /// A hazard as sure as its sharing; what only a promise suggests needs more to be believed.
     pub(crate) fn new(cx: &RuleContext<'a>, act: &'a Access, check: Check, sharing: Sharing<'a>) -> Self {
         let promised = matches!(sharing, Sharing::Promised(_));
-        let excused = promised && (evidence::assumes_lock(cx.program, act.function) || is_lifecycle(cx, act));
+        let excused = promised && (evidence::assumes_lock(cx.program, act.function) || is_lifecycle(cx, act) || !is_covered(cx, act));
         let confidence = if excused { Confidence::Low } else { sharing.confidence() };
         Self { act, check, sharing, confidence }
     }
@@ -60,11 +60,21 @@ impl<'a> Hazard<'a> {
 fn is_lifecycle(cx: &RuleContext<'_>, act: &Access) -> bool {
     const NAMES: &[&str] = &[
         "start", "stop", "open", "close", "shutdown", "connect", "disconnect", "join", "setup", "teardown", "begin",
-        "__enter__", "__exit__", "__aenter__", "__aexit__", "__del__", "terminate", "reset", "finish", "configure",
+        "enter", "exit", "aenter", "aexit", "del", "terminate", "reset", "finish", "configure", "attach", "detach",
+        "install", "uninstall", "init", "initialize", "initialise",
     ];
     let (module, _) = cx.program.func_local(act.function);
     let name = cx.program.module(module).facts.name(cx.program.function(act.function).name);
-    NAMES.contains(&name.trim_start_matches('_')) || NAMES.contains(&name)
+    let first = name.trim_matches('_').split('_').next().unwrap_or_default();
+    NAMES.contains(&first)
+}
+
+/// Whether a promise of thread safety covers a place: it is guarded by a lock somewhere, or a public function reaches it.
+pub(crate) fn is_covered(cx: &RuleContext<'_>, act: &Access) -> bool {
+    let (module, _) = cx.program.func_local(act.function);
+    let name = cx.program.module(module).facts.name(cx.program.function(act.function).name);
+    let guarded = cx.program.accesses(act.place).iter().any(|other| !cx.program.held_at_access(other).is_empty());
+    guarded || !name.starts_with('_') || name.starts_with("__")
 }
 
 /// Reports the hazards of one place as one finding: the surest, then the first; the others are shown beside it.

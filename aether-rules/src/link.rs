@@ -26,7 +26,7 @@ mod sharing;
 mod waits;
 
 pub use access::{Access, AccessKind, Touch};
-pub use checks::{Answer, Asked, Check, Worth};
+pub use checks::{Answer, Asked, Certainty, Check, Worth};
 pub use calls::{CallSite, Callee, Receiver};
 pub use order::Lifetime;
 pub use reach::Visit;

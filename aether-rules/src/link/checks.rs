@@ -37,6 +37,17 @@ pub struct Check {
     pub range: TextRange,
     /// The condition it decides: the access stands in it.
     pub branch: CtxIx,
+    /// Whether the test alone decided, or was one of several that may have.
+    pub certainty: Certainty,
+}
+
+/// Whether a test alone decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certainty {
+    /// The access only happens if it answered so.
+    Alone,
+    /// `if a and b: … else: <here>`: perhaps it was the other.
+    OneOfSeveral,
 }
 
 /// What a test asks about a place.
@@ -103,6 +114,7 @@ struct Search<'a> {
     act: &'a Access,
     /// The condition under examination.
     branch: CtxIx,
+    certainty: Certainty,
     found: Vec<Check>,
 }
 
@@ -127,16 +139,23 @@ impl Search<'_> {
                 let arm = if probe.arm == Arm::Then { Arm::Else } else { Arm::Then };
                 self.test(inner(operand, arm));
             }
-            Term::And(a, b) | Term::Or(a, b) => {
+            joined @ (Term::And(a, b) | Term::Or(a, b)) => {
+                let outer = self.certainty;
+                if matches!(joined, Term::And(..)) == (probe.arm == Arm::Else) {
+                    self.certainty = Certainty::OneOfSeveral;
+                }
                 self.test(inner(a, probe.arm));
                 self.test(inner(b, probe.arm));
+                self.certainty = outer;
             }
             Term::Compare(comparison, left, right) => self.comparison(probe, (comparison, left, right)),
             Term::Call(call) => self.call(probe, call),
             Term::Item(container, key) => {
                 self.add(Subject::Term(container), Asked::Key(key), Answer::when(probe.arm), probe.within);
             }
-            Term::Name(_) if self.is_plain_local(probe.term) => self.through_local(probe, Search::test),
+            Term::Name(_) if self.is_plain_local(probe.term) && !self.names_container(probe.term) => {
+                self.through_local(probe, Search::test);
+            }
             _ => self.add(Subject::Term(probe.term), Asked::Truth, Answer::when(probe.arm), probe.within),
         }
     }
@@ -219,8 +238,9 @@ impl Search<'_> {
     /// Notes a question, if it is about the place of the access.
     fn add(&mut self, subject: Subject, asked: Asked, answer: Answer, within: TextRange) {
         let Some(event) = self.read_of(subject, within) else { return };
-        let range = self.facts.events[event.index()].range;
-        let check = Check { asked, answer, event, range, branch: self.branch };
+        let read = self.facts.events[event.index()].range;
+        let range = if within.contains_range(read) { read } else { within };
+        let check = Check { asked, answer, event, range, branch: self.branch, certainty: self.certainty };
         if self.denotes(subject) && !self.found.contains(&check) {
             self.found.push(check);
         }
@@ -252,7 +272,22 @@ impl Search<'_> {
             }
             _ => false,
         };
-        self.program.last_event(self.act, within, reads)
+        let read = self.program.last_event(self.act, within, reads);
+        read.or_else(|| match subject {
+            // Reading a plain local leaves no event: the first step under the test stands for it.
+            Subject::Term(term) if self.is_plain_local(term) => self.first_step_after(within),
+            _ => None,
+        })
+    }
+
+    /// The first step of the access's branch after a test.
+    fn first_step_after(&self, test: TextRange) -> Option<EventIx> {
+        let first = self.facts.functions[self.function.index()].events.start;
+        let mut steps = (first..self.act.event.0).map(EventIx);
+        steps.find(|at| {
+            let event = self.facts.events[at.index()];
+            event.range.start() >= test.start() && self.facts.ctx_within(event.ctx, self.branch)
+        })
     }
 
     /// `d.keys()` is `d`.
@@ -309,6 +344,12 @@ impl Search<'_> {
         (looks && !is_queue).then_some((Subject::Term(base), Some(first)))
     }
 
+    /// A local name for the container an attribute holds: testing it looks into the container, then and there.
+    fn names_container(&self, term: TermId) -> bool {
+        let is_container = matches!(self.program.kind(self.module, term).role(), Some(Role::Container(_)));
+        is_container && !self.program.unaliased(self.module, term).same(term)
+    }
+
     /// A name only this function sees.
     fn is_plain_local(&self, term: TermId) -> bool {
         let Some(var) = self.facts.var_of(term) else { return false };
@@ -329,7 +370,7 @@ impl Search<'_> {
                 let before = self.program.last_read_before(self.act, part);
                 if let Some(event) = before {
                     let range = self.facts.events[event.index()].range;
-                    let check = Check { asked: Asked::Truth, answer: Answer::Absent, event, range, branch: self.branch };
+                    let check = Check { asked: Asked::Truth, answer: Answer::Absent, event, range, branch: self.branch, certainty: self.certainty };
                     self.found.push(check);
                 }
             }
@@ -352,7 +393,7 @@ impl Search<'_> {
             };
             if self.program.same_target(self.act, subject) {
                 let event_ix = EventIx(index);
-                let check = Check { asked, answer: Answer::Absent, event: event_ix, range: event.range, branch: self.branch };
+                let check = Check { asked, answer: Answer::Absent, event: event_ix, range: event.range, branch: self.branch, certainty: self.certainty };
                 self.found.push(check);
             }
         }
@@ -374,7 +415,7 @@ impl Program {
     pub fn checks(&self, act: &Access) -> Vec<Check> {
         let facts = &self.modules[act.module.index()].facts;
         let (_, function) = self.func_local(act.function);
-        let mut search = Search { program: self, facts, module: act.module, function, act, branch: act.ctx, found: Vec::new() };
+        let mut search = Search { program: self, facts, module: act.module, function, act, branch: act.ctx, certainty: Certainty::Alone, found: Vec::new() };
         for (at, ctx) in facts.ctx_chain(act.ctx) {
             search.branch = at;
             match ctx.kind {
@@ -614,7 +655,7 @@ fn is_interchangeable(class: Qual) -> bool {
         qual!("shutil.which"), qual!("pathlib.Path"), qual!("decimal.Decimal"), qual!("uuid.UUID"),
         qual!("builtins.property"), qual!("operator.attrgetter"), qual!("operator.itemgetter"),
         qual!("inspect.signature"), qual!("typing.get_type_hints"), qual!("types.MappingProxyType"),
-        qual!("datetime.datetime"), qual!("datetime.timedelta"), qual!("builtins.slice"), qual!("builtins.type"),
+        qual!("datetime.datetime"), qual!("datetime.timedelta"), qual!("builtins.slice"), qual!("builtins.type"), qual!("builtins.str.maketrans"), qual!("str.maketrans"),
     ];
     NAMES.contains(&class)
 }

@@ -3,7 +3,7 @@
 use crate::check_then_act::{self, Hazard};
 use crate::declare_rule;
 use crate::facts::{Const, EventKind, Qual, Term, TermId};
-use crate::link::{Access, AccessKind, Answer, Asked, Place, Touch};
+use crate::link::{Access, AccessKind, Answer, Asked, Certainty, Place, Touch};
 use crate::model::{ContainerKind, Role};
 use crate::{Finding, Findings, RuleContext};
 use crate::{qual, sym};
@@ -76,7 +76,9 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
         return None;
     }
     let asks = |asked: Asked| matches!(asked, Asked::Truth | Asked::Size);
-    let check = cx.program.stale_check(act, |check| check.answer == Answer::Present && asks(check.asked))?;
+    let check = cx.program.stale_check(act, |check| {
+        check.answer == Answer::Present && check.certainty == Certainty::Alone && asks(check.asked)
+    })?;
     if cx.program.tolerates(act.module, act.ctx, ERRORS) {
         return None;
     }

@@ -3,7 +3,7 @@
 use crate::check_then_act::{self, Hazard};
 use crate::declare_rule;
 use crate::facts::{EventKind, Qual, TermId};
-use crate::link::{Access, AccessKind, Answer, Asked, Place, Touch};
+use crate::link::{Access, AccessKind, Answer, Asked, Certainty, Place, Touch};
 use crate::{Finding, Findings, RuleContext};
 use crate::{qual, sym};
 
@@ -68,7 +68,9 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
 fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
     let key = removed(cx, act)?;
     let is_about = |asked: Asked| matches!(asked, Asked::Key(tested) if tested.same(key));
-    let check = cx.program.stale_check(act, |check| check.answer == Answer::Present && is_about(check.asked))?;
+    let check = cx.program.stale_check(act, |check| {
+        check.answer == Answer::Present && check.certainty == Certainty::Alone && is_about(check.asked)
+    })?;
     if cx.program.tolerates(act.module, act.ctx, ERRORS) || check_then_act::is_own_key(cx, act, key) {
         return None;
     }

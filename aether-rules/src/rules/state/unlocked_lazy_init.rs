@@ -93,10 +93,15 @@ fn believable(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy, sharing: &Sharing
     let harmless = match cx.program.worth(act.module, lazy.value) {
         Worth::Nothing | Worth::Same => true,
         Worth::Container => !is_proven && !is_changed(cx, act.place),
-        Worth::Unknown => !is_proven && is_handed_in(cx, act, lazy),
+        Worth::Unknown => !is_proven && (is_handed_in(cx, act, lazy) || !is_guarded_elsewhere(cx, act.place)),
         Worth::Object => false,
     };
     Some(if harmless { Confidence::Low } else { Confidence::High })
+}
+
+/// Whether some access to the place holds a lock: the place is part of what the lock is for.
+fn is_guarded_elsewhere(cx: &RuleContext<'_>, place: Place) -> bool {
+    cx.program.accesses(place).iter().any(|access| !cx.program.held_at_access(access).is_empty())
 }
 
 /// Whether what the place holds is changed after it was made.
