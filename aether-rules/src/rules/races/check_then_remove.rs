@@ -55,7 +55,12 @@ declare_rule! {
 }
 
 /// What removing something that is gone raises.
-const ERRORS: &[Qual] = &[qual!("builtins.KeyError"), qual!("builtins.ValueError"), qual!("builtins.LookupError"), qual!("builtins.IndexError")];
+const ERRORS: &[Qual] = &[
+    qual!("builtins.KeyError"),
+    qual!("builtins.ValueError"),
+    qual!("builtins.LookupError"),
+    qual!("builtins.IndexError"),
+];
 
 fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     for place in cx.program.places_of(cx.module) {
@@ -99,7 +104,16 @@ fn describe(cx: &RuleContext<'_>, place: Place, hazard: &Hazard<'_>) -> Finding 
     let name = cx.program.place_name(place);
     let message = format!("another thread may remove the element of `{name}` between the test and the removal");
     hazard
-        .finding(cx, message, "whether it is there may be out of date when it is removed", "removed here: raises if it is gone")
+        .finding(
+            cx,
+            message,
+            "whether it is there may be out of date when it is removed",
+            "removed here: raises if it is gone",
+        )
         .note("all builds: the GIL may be handed over between the test and the removal")
-        .help(check_then_act::lock_advice(cx, place, "remove in one step: `d.pop(key, None)`, `s.discard(x)`, or `try`/`except`"))
+        .help(check_then_act::lock_advice(
+            cx,
+            place,
+            "remove in one step: `d.pop(key, None)`, `s.discard(x)`, or `try`/`except`",
+        ))
 }

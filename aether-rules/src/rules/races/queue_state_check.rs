@@ -5,7 +5,7 @@ use crate::declare_rule;
 use crate::facts::{CallIx, EventKind, Qual, Sym, Term};
 use crate::link::{Access, AccessKind, Asked, Place, Sharing, Touch};
 use crate::model::Role;
-use crate::{Finding, Findings, RuleContext};
+use crate::{Confidence, Finding, Findings, RuleContext};
 use crate::{qual, sym};
 
 declare_rule! {
@@ -63,7 +63,8 @@ declare_rule! {
 }
 
 /// What getting from an empty or putting into a full queue raises.
-const ERRORS: &[Qual] = &[qual!("queue.Empty"), qual!("queue.Full"), qual!("_queue.Empty"), qual!("Queue.Empty"), qual!("Queue.Full")];
+const ERRORS: &[Qual] =
+    &[qual!("queue.Empty"), qual!("queue.Full"), qual!("_queue.Empty"), qual!("Queue.Empty"), qual!("Queue.Full")];
 
 /// Which end of the queue a call works on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +91,10 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
         return None;
     }
     let rival = |other: &Access| operation(cx, other).is_some_and(|(_, other)| other == end);
-    let conflict = cx.program.overlap(act, rival);
+    let conflict = cx.program.overlap(act, rival).filter(|conflict| {
+        cx.program.is_credible(conflict.thread, act.function)
+            && cx.program.is_credible(conflict.other_thread, conflict.other.function)
+    });
     let sharing = match conflict {
         Some(conflict) => Sharing::Proven(conflict),
         None => match cx.program.sharing(act, |_| false)? {
@@ -98,7 +102,9 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
             other => other,
         },
     };
-    Some(Hazard::new(cx, act, check, sharing))
+    let hazard = Hazard::new(cx, act, check, sharing);
+    // Without known threads, draining a queue is as likely one consumer's.
+    Some(if matches!(hazard.sharing, Sharing::Proven(_)) { hazard } else { hazard.at_most(Confidence::Low) })
 }
 
 /// The call that takes from or adds to the queue an access reads.
@@ -133,7 +139,12 @@ fn describe(cx: &RuleContext<'_>, place: Place, hazard: &Hazard<'_>) -> Finding 
     let name = cx.program.place_name(place);
     let message = format!("what `{name}` says about itself may be out of date when it is used");
     hazard
-        .finding(cx, message, "another thread may change the answer at once", "relies on the answer: may block for ever, or raise")
+        .finding(
+            cx,
+            message,
+            "another thread may change the answer at once",
+            "relies on the answer: may block for ever, or raise",
+        )
         .note("all builds; documented: `empty()` does not guarantee that a following `get()` will not block")
         .help("call `get_nowait()` or `put_nowait()` and handle `queue.Empty` or `queue.Full`")
 }

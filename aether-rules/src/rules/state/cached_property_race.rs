@@ -6,8 +6,8 @@ use crate::evidence;
 use crate::facts::{EventKind, FuncIx, Term, TermId};
 use crate::finding::{Evidence, EvidenceRole};
 use crate::link::{FuncId, Kind, PlaceRoot, ThreadOf, Worth};
-use crate::{Confidence, Finding, Findings, RuleContext};
 use crate::qual;
+use crate::{Confidence, Finding, Findings, RuleContext};
 
 declare_rule! {
     /// ## What it does
@@ -87,7 +87,10 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
 
 fn cached_property(cx: &RuleContext<'_>, function: FuncIx) -> Option<TermId> {
     let decorators = &cx.facts().functions[function.index()].decorators;
-    decorators.iter().copied().find(|&decorator| cx.program.kind(cx.module, decorator) == Kind::Lib(qual!("functools.cached_property")))
+    decorators
+        .iter()
+        .copied()
+        .find(|&decorator| cx.program.kind(cx.module, decorator) == Kind::Lib(qual!("functools.cached_property")))
 }
 
 /// Whether a getter changes something besides its own object.

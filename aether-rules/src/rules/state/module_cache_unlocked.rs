@@ -64,6 +64,9 @@ declare_rule! {
     }
 }
 
+/// Why emptying and refilling belong together.
+const EMPTIED: &str = "others see it emptied";
+
 /// Steps that belong together.
 struct Steps<'a> {
     first: &'a Access,
@@ -73,7 +76,7 @@ struct Steps<'a> {
 
 fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     for place in cx.program.places_of(cx.module) {
-        let is_global = matches!(place.root, PlaceRoot::Global(..) | PlaceRoot::ClassAttr(..));
+        let is_global = matches!(place.root, PlaceRoot::Global(..)) || cx.program.is_class_level(place);
         if !is_global || !matches!(cx.program.place_kind(place).role(), Some(Role::Container(_))) {
             continue;
         }
@@ -84,7 +87,9 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
             let confidence = confidence(cx, &steps, &sharing);
             Some((steps, sharing, confidence))
         });
-        let best = shared.min_by_key(|(steps, _, confidence)| (std::cmp::Reverse(*confidence), steps.first.module, steps.first.range.start()));
+        let best = shared.min_by_key(|(steps, _, confidence)| {
+            (std::cmp::Reverse(*confidence), steps.first.module, steps.first.range.start())
+        });
         if let Some((steps, sharing, confidence)) = best
             && findings.wants(confidence)
         {
@@ -101,15 +106,14 @@ fn is_change(access: &Access) -> bool {
 /// The steps an access begins, if they are more than one and no lock keeps them together.
 fn steps<'a>(cx: &RuleContext<'a>, first: &'a Access, changes: &[&'a Access]) -> Option<Steps<'a>> {
     let is_held = |last: &Access| {
-        let held = cx.program.held_across(first.module, first.function, first.event.min(last.event), first.event.max(last.event));
-        !held.is_empty()
+        cx.program.are_one_step(first.module, first.function, first.event.min(last.event), first.event.max(last.event))
     };
     if takes_generator(cx, first) && !is_held(first) {
         return Some(Steps { first, second: None, why: "the generator's code runs between two elements" });
     }
     let mine = |other: &&&Access| other.function == first.function && other.event > first.event;
     for second in changes.iter().filter(mine) {
-        if is_held(second) || exclusive(cx, first.ctx, second.ctx) {
+        if is_held(second) || exclusive(cx, first, second) {
             continue;
         }
         if let Some(why) = belong_together(cx, first, second) {
@@ -125,11 +129,9 @@ fn belong_together(cx: &RuleContext<'_>, first: &Access, second: &Access) -> Opt
     let keys = (key(cx, first), key(cx, second));
     let same_key = matches!(keys, (Some(a), Some(b)) if a.same(b));
     let empties = |access: &Access| matches!(access.kind, AccessKind::Method(method, _) if method == sym!("clear"));
-    let evicts = |access: &Access| {
-        matches!(access.kind, AccessKind::Method(method, _) if [sym!("popitem"), sym!("popleft")].contains(&method))
-    };
+    let evicts = |access: &Access| matches!(access.kind, AccessKind::Method(method, _) if [sym!("popitem"), sym!("popleft")].contains(&method));
     if empties(first) && adds(second) {
-        return Some("others see it emptied");
+        return Some(EMPTIED);
     }
     if same_key && takes_out(first) && adds(second) {
         return Some("others miss the entry in between");
@@ -147,7 +149,8 @@ fn adds(access: &Access) -> bool {
     match access.kind {
         AccessKind::Write(Touch::Element(_), _) => true,
         AccessKind::Method(method, Effect::Resize) => {
-            [sym!("append"), sym!("add"), sym!("extend"), sym!("update"), sym!("insert"), sym!("setdefault")].contains(&method)
+            [sym!("append"), sym!("add"), sym!("extend"), sym!("update"), sym!("insert"), sym!("setdefault")]
+                .contains(&method)
         }
         _ => false,
     }
@@ -187,17 +190,17 @@ fn takes_generator(cx: &RuleContext<'_>, access: &Access) -> bool {
 }
 
 /// Whether two steps stand in different arms of one test.
-fn exclusive(cx: &RuleContext<'_>, a: CtxIx, b: CtxIx) -> bool {
-    let facts = cx.facts();
-    let arms = |ctx| {
+fn exclusive(cx: &RuleContext<'_>, a: &Access, b: &Access) -> bool {
+    let facts = &cx.program.module(a.module).facts;
+    let arms = |ctx: CtxIx| {
         facts.ctx_chain(ctx).filter_map(|(_, ctx)| match ctx.kind {
             CtxKind::Branch(test, arm) => Some((test, arm, ctx.range)),
             _ => None,
         })
     };
-    arms(a).any(|(test, arm, range)| {
+    arms(a.ctx).any(|(test, arm, range)| {
         let other = if arm == Arm::Then { Arm::Else } else { Arm::Then };
-        arms(b).any(|found| found == (test, other, range))
+        arms(b.ctx).any(|found| found == (test, other, range))
     })
 }
 
@@ -206,13 +209,16 @@ fn inverse<'a>(cx: &RuleContext<'a>, first: &Access) -> Option<&'a Access> {
     let AccessKind::Write(Touch::Element(key), value) = first.kind else { return None };
     let (module, local): (_, FuncIx) = cx.program.func_local(first.function);
     let same_function = |id: FuncId| cx.program.func_local(id) == (module, local);
-    cx.program.places_of(cx.module).filter(|&place| place != first.place && matches!(place.root, PlaceRoot::Global(..))).find_map(|place| {
-        cx.program.accesses(place).iter().find(|other| {
-            same_function(other.function)
-                && other.event > first.event
-                && matches!(other.kind, AccessKind::Write(Touch::Element(k), v) if k.same(value) && v.same(key))
+    cx.program
+        .places_of(cx.module)
+        .filter(|&place| place != first.place && matches!(place.root, PlaceRoot::Global(..)))
+        .find_map(|place| {
+            cx.program.accesses(place).iter().find(|other| {
+                same_function(other.function)
+                    && other.event > first.event
+                    && matches!(other.kind, AccessKind::Write(Touch::Element(k), v) if k.same(value) && v.same(key))
+            })
         })
-    })
 }
 
 /// Where instances are made, every thread that makes one is a user.
@@ -220,19 +226,24 @@ fn confidence(cx: &RuleContext<'_>, steps: &Steps<'_>, sharing: &Sharing<'_>) ->
     let function = cx.program.function(steps.first.function);
     let makes_instances = match cx.program.class_of(steps.first.function) {
         Some(class) => {
-            let is_metaclass = cx.program.lib_bases(class).contains(&qual!("builtins.type"));
-            function.name == sym!("__new__") || (is_metaclass && function.name == sym!("__call__"))
+            function.name == sym!("__new__") || (cx.program.is_metaclass(class) && function.name == sym!("__call__"))
         }
         None => false,
     };
     match sharing {
         Sharing::Promised(_) if evidence::assumes_lock(cx.program, steps.first.function) => Confidence::Low,
-        Sharing::Possible if makes_instances => Confidence::Medium,
+        // An emptied cache is filled again; an entry that vanishes, or is evicted twice, is another matter.
+        Sharing::Possible if makes_instances && steps.why != EMPTIED => Confidence::Medium,
         sharing => sharing.confidence(),
     }
 }
 
-fn describe(cx: &RuleContext<'_>, place: Place, steps: &Steps<'_>, (sharing, confidence): (&Sharing<'_>, Confidence)) -> Finding {
+fn describe(
+    cx: &RuleContext<'_>,
+    place: Place,
+    steps: &Steps<'_>,
+    (sharing, confidence): (&Sharing<'_>, Confidence),
+) -> Finding {
     let name = cx.program.place_name(place);
     let span = evidence::span_of(cx.program, steps.first);
     let message = format!("`{name}` is changed in several steps, and another thread may come in between");
@@ -241,10 +252,18 @@ fn describe(cx: &RuleContext<'_>, place: Place, steps: &Steps<'_>, (sharing, con
         let span = evidence::span_of(cx.program, second);
         if span != finding.primary {
             let name = cx.program.place_name(second.place);
-            finding = finding.evidence(Evidence::new(EvidenceRole::OtherAccess, span, format!("the change of `{name}` that belongs to it")));
+            finding = finding.evidence(Evidence::new(
+                EvidenceRole::OtherAccess,
+                span,
+                format!("the change of `{name}` that belongs to it"),
+            ));
         }
     }
     evidence::explain(cx.program, finding, steps.first, sharing)
         .note("all builds: the GIL may be handed over between two steps")
-        .help(check_then_act::lock_advice(cx, place, "hold one lock around the steps, or build the new contents aside and rebind the name once"))
+        .help(check_then_act::lock_advice(
+            cx,
+            place,
+            "hold one lock around the steps, or build the new contents aside and rebind the name once",
+        ))
 }

@@ -75,7 +75,8 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
             if !is_mutable_default(cx, param) || !uses_default(cx, (local, function), position, param) {
                 continue;
             }
-            let change = change_inside(cx, (local, function), param.var).or_else(|| change_on_self(cx, local, param.var));
+            let change =
+                change_inside(cx, (local, function), param.var).or_else(|| change_on_self(cx, local, param.var));
             if let Some(change) = change
                 && findings.wants(Confidence::High)
             {
@@ -88,9 +89,10 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
 /// Whether a parameter's default is a container, and nothing else is ever assigned to the parameter.
 fn is_mutable_default(cx: &RuleContext<'_>, param: &Param) -> bool {
     let is_container = matches!(cx.program.kind(cx.module, param.default).role(), Some(Role::Container(_)));
-    let is_kept = cx.facts().vars[param.var.index()].values.iter().all(|&value| {
-        value == param.default || matches!(cx.facts().terms.get(value), Term::Param(..))
-    });
+    let is_kept = cx.facts().vars[param.var.index()]
+        .values
+        .iter()
+        .all(|&value| value == param.default || matches!(cx.facts().terms.get(value), Term::Param(..)));
     !param.default.is_opaque() && is_container && is_kept
 }
 
@@ -154,7 +156,9 @@ fn change_on_self(cx: &RuleContext<'_>, local: FuncIx, var: VarIx) -> Option<Cha
         return None;
     }
     let kept = cx.events(local).find_map(|(_, event)| match event.kind {
-        EventKind::Store(target, value) if cx.facts().var_of(value) == Some(var) => cx.program.place(cx.module, local, target),
+        EventKind::Store(target, value) if cx.facts().var_of(value) == Some(var) => {
+            cx.program.place(cx.module, local, target)
+        }
         _ => None,
     });
     let (place, _) = kept?;
@@ -171,10 +175,14 @@ fn describe(cx: &RuleContext<'_>, param: &Param, change: &Change) -> Finding {
     let span = cx.span(cx.facts().vars[param.var.index()].range);
     let thread = cx.program.thread_name(change.thread);
     let changed = Evidence::new(EvidenceRole::OtherAccess, change.span, "changed here").on_thread(thread.clone());
-    let finding = Finding::new(span, Confidence::High, format!("the default of `{name}` is one object that several threads change"))
-        .label("made once, when the function is defined")
-        .evidence(changed)
-        .on_thread(thread);
+    let finding = Finding::new(
+        span,
+        Confidence::High,
+        format!("the default of `{name}` is one object that several threads change"),
+    )
+    .label("made once, when the function is defined")
+    .evidence(changed)
+    .on_thread(thread);
     evidence::on_thread(cx.program, finding, change.function, change.thread)
         .note("all builds: every call that leaves the argument out shares the default")
         .help(format!("use `{name}=None` and make the container in the function"))
