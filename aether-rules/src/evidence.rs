@@ -2,6 +2,8 @@
 //!
 //! *Invariant:* evidence is given in the order a reader should follow it, and never repeats a span.
 
+pub(crate) mod locks;
+
 use crate::finding::{Evidence, EvidenceRole, Finding};
 use crate::link::{Access, Conflict, FuncId, Program, RootId, Sharing, ThreadOf};
 use crate::source::Span;

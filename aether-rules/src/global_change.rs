@@ -100,7 +100,8 @@ fn direct(program: &Program, module: ModuleId, function: FuncIx, event: &Event) 
 pub(crate) fn global_place(program: &Program, module: ModuleId, function: FuncIx, term: TermId) -> Option<Place> {
     let (place, receiver) = program.place(module, function, term)?;
     let is_global = matches!(place.root, PlaceRoot::Global(..) | PlaceRoot::ClassAttr(..) | PlaceRoot::Attr(..));
-    (is_global && receiver == Receiver::Global && place.path == Qual::ROOT && !program.is_confined(place)).then_some(place)
+    (is_global && receiver == Receiver::Global && place.path == Qual::ROOT && !program.is_confined(place))
+        .then_some(place)
 }
 
 /// The function of the program a call runs, through the package that re-exports it too.
@@ -127,7 +128,9 @@ fn re_exported(program: &Program, module: ModuleId, call: CallIx) -> Option<Func
         return None;
     }
     let functions = facts.functions.iter().enumerate().skip(1);
-    let mut defined = functions.filter(|(_, function)| function.name == name && function.parent == Some(FuncIx(0)) && function.class.is_none());
+    let mut defined = functions.filter(|(_, function)| {
+        function.name == name && function.parent == Some(FuncIx(0)) && function.class.is_none()
+    });
     defined.next().map(|(index, _)| program.func_id(module, FuncIx::at(index)))
 }
 
@@ -145,13 +148,17 @@ fn reads_within(program: &Program, at: (ModuleId, FuncIx), term: TermId, place: 
     }
     let inner = |term| reads_within(program, at, term, place, depth + 1);
     match facts.terms.get(term) {
-        Term::Name(_) | Term::Attr(..) | Term::Item(..) if global_place(program, module, function, term) == Some(place) => true,
+        Term::Name(_) | Term::Attr(..) | Term::Item(..)
+            if global_place(program, module, function, term) == Some(place) =>
+        {
+            true
+        }
         Term::Name(_) => {
             let Some(var) = facts.var_of(term) else { return false };
             let is_local = matches!(facts.var_scope(var), ScopeKind::Function(_));
             is_local && facts.vars[var.index()].values.iter().take(4).any(|&value| value != term && inner(value))
         }
-        Term::Attr(base, name) => stored_in_self(program, at, base, name, place, depth),
+        Term::Attr(base, name) => stored_in_self(program, module, base, name, place, depth),
         Term::Item(base, _) | Term::Unpacked(base, _) | Term::Element(base) | Term::Entered(base) => inner(base),
         Term::Or(a, b) | Term::And(a, b) | Term::Either(a, b) => inner(a) || inner(b),
         Term::Display(_, list) => facts.terms.list(list).iter().any(|&part| inner(part)),
@@ -169,9 +176,8 @@ fn reads_within(program: &Program, at: (ModuleId, FuncIx), term: TermId, place: 
 }
 
 /// Whether a method put what a global held into `self.name`.
-fn stored_in_self(program: &Program, (module, function): (ModuleId, FuncIx), base: TermId, name: Sym, place: Place, depth: usize) -> bool {
+fn stored_in_self(program: &Program, module: ModuleId, base: TermId, name: Sym, place: Place, depth: usize) -> bool {
     let Kind::Instance(class) = program.kind(module, base) else { return false };
-    let _ = function;
     program.class(class).mro.iter().any(|&ancestor| {
         let Some(attr) = program.class(ancestor).attrs.get(&name) else { return false };
         attr.stores.iter().any(|&(by, value)| reads_within(program, program.func_local(by), value, place, depth + 1))

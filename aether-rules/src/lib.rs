@@ -11,6 +11,7 @@ pub mod source;
 
 mod analyze;
 mod check_then_act;
+mod confined;
 mod context;
 mod diagnostic;
 mod evidence;

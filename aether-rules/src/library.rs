@@ -7,12 +7,34 @@ use crate::sym;
 
 /// Folders whose modules no user imports.
 const PRIVATE_FOLDERS: &[&str] = &[
-    "test", "tests", "testing", "_testing", "test_utils", "testsuite", "doc", "docs", "example", "examples", "demo", "demos", "samples",
-    "bench", "benchmarks", "scripts", "script", "tools", "bin", "build_tools", "distutils", "setuptools", "idlelib",
+    "test",
+    "tests",
+    "testing",
+    "_testing",
+    "test_utils",
+    "testsuite",
+    "doc",
+    "docs",
+    "example",
+    "examples",
+    "demo",
+    "demos",
+    "samples",
+    "bench",
+    "benchmarks",
+    "scripts",
+    "script",
+    "tools",
+    "bin",
+    "build_tools",
+    "distutils",
+    "setuptools",
+    "idlelib",
 ];
 
 /// Modules that are run, not imported.
-const SCRIPTS: &[&str] = &["conftest", "setup", "__main__", "noxfile", "fabfile", "tasks", "manage", "runtests", "testing", "test"];
+const SCRIPTS: &[&str] =
+    &["conftest", "setup", "__main__", "noxfile", "fabfile", "tasks", "manage", "runtests", "testing", "test"];
 
 /// Whether other people's programs import a module.
 pub(crate) fn is_library(program: &Program, module: ModuleId) -> bool {

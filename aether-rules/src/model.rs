@@ -1,16 +1,20 @@
 //! What library names mean: which objects they make, what those objects are for, who runs a callback where.
 //!
-//! Data, not code: four tables ([`objects`], [`spawns`], [`methods`], [`blocking`](mod@blocking)) keyed by dotted names, from the documentation
+//! Data, not code: five tables ([`objects`], [`spawns`], [`methods`], [`blocking`](mod@blocking), [`confined`](mod@confined)) keyed by dotted names, from the documentation
 //! of the libraries. A name without an entry is opaque; opaque never means safe.
 //!
 //! *Invariant:* nothing here depends on the program under analysis.
 
+pub mod awaits;
 pub mod blocking;
+pub mod confined;
 pub mod methods;
 pub mod objects;
 pub mod spawns;
 
+pub use awaits::{Awaits, Waiting, waiting};
 pub use blocking::{Blocking, blocking};
+pub use confined::{CONFINED, Confined, Threads, confined};
 pub use methods::{Effect, effect_of};
 pub use objects::{ContainerKind, ExecutorKind, LockKind, Role, canonical, result_of, role_of};
 pub use spawns::{RunsOn, Spawn, spawn_of};

@@ -77,7 +77,8 @@ pub(crate) fn report(
                 continue;
             }
             reported.push(setting);
-            let again: Vec<&Step> = steps.iter().filter(|other| other.change.setting == setting && other.event > step.event).collect();
+            let again: Vec<&Step> =
+                steps.iter().filter(|other| other.change.setting == setting && other.event > step.event).collect();
             let hazard = hazard(cx, (function, id), step, &again, change);
             let confidence = hazard.confidence();
             if findings.wants(confidence) {
@@ -119,7 +120,8 @@ pub(crate) fn thread_of(cx: &RuleContext<'_>, function: FuncId) -> Option<Visit>
 /// Whether the thread is waited for at once, so that nothing else runs meanwhile.
 fn is_alone(cx: &RuleContext<'_>, visit: &Visit) -> bool {
     let lifetime = cx.program.lifetime(visit.root);
-    let waited = lifetime.is_some_and(|lifetime| lifetime.until.is_some_and(|until| until.index() <= lifetime.from.index() + 1));
+    let waited =
+        lifetime.is_some_and(|lifetime| lifetime.until.is_some_and(|until| until.index() <= lifetime.from.index() + 1));
     waited && !cx.program.root(visit.root).self_parallel
 }
 
@@ -135,7 +137,9 @@ fn yields_between(cx: &RuleContext<'_>, function: FuncIx, first: &Step, again: &
 pub(crate) fn is_context_manager(cx: &RuleContext<'_>, function: FuncIx) -> bool {
     const DECORATORS: [Qual; 2] = [qual!("contextlib.contextmanager"), qual!("contextlib.asynccontextmanager")];
     let decorators = &cx.facts().functions[function.index()].decorators;
-    decorators.iter().any(|&decorator| matches!(cx.program.kind(cx.module, decorator), Kind::Lib(name) if DECORATORS.contains(&name)))
+    decorators.iter().any(
+        |&decorator| matches!(cx.program.kind(cx.module, decorator), Kind::Lib(name) if DECORATORS.contains(&name)),
+    )
 }
 
 /// Whether `__enter__` changes what `__exit__` of the same class changes back.
@@ -162,7 +166,14 @@ pub(crate) fn exit_of(cx: &RuleContext<'_>, enter: FuncIx) -> Option<FuncIx> {
     class.methods.iter().copied().find(|method| facts.functions[method.index()].name == exit)
 }
 
-fn describe(cx: &RuleContext<'_>, id: FuncId, subject: &Subject, step: &Step, again: &[&Step], hazard: &Hazard) -> Finding {
+fn describe(
+    cx: &RuleContext<'_>,
+    id: FuncId,
+    subject: &Subject,
+    step: &Step,
+    again: &[&Step],
+    hazard: &Hazard,
+) -> Finding {
     let Change { setting, action } = &step.change;
     let span = cx.span(step.range);
     let confidence = hazard.confidence();
@@ -171,7 +182,8 @@ fn describe(cx: &RuleContext<'_>, id: FuncId, subject: &Subject, step: &Step, ag
             let thread = cx.program.root_name(visit.root);
             let message = format!("{action} changes {setting} of the whole process on a thread");
             let finding = Finding::new(span, confidence, message).label(subject.consequence).on_thread(thread.clone());
-            evidence::on_thread(cx.program, finding, id, ThreadOf::Root(visit.root)).note(format!("the {thread} runs this while others do too"))
+            evidence::on_thread(cx.program, finding, id, ThreadOf::Root(visit.root))
+                .note(format!("the {thread} runs this while others do too"))
         }
         Hazard::AroundCallers => {
             let name = cx.program.function_name(id);
@@ -188,7 +200,8 @@ fn describe(cx: &RuleContext<'_>, id: FuncId, subject: &Subject, step: &Step, ag
         }
     };
     for other in again.iter().take(2) {
-        let text = format!("{} changes it again: two threads that overlap restore each other's value", other.change.action);
+        let text =
+            format!("{} changes it again: two threads that overlap restore each other's value", other.change.action);
         finding = finding.evidence(Evidence::new(EvidenceRole::OtherAccess, cx.span(other.range), text));
     }
     finding.note(subject.builds).help(subject.help)
@@ -215,10 +228,14 @@ pub(crate) fn changed_variable(
         EventKind::Augment(term, _) => target(term, "@ += …", "@[…] += …"),
         EventKind::Delete(term) => target(term, "del @", "del @[…]"),
         EventKind::Call(call) => {
-            let Term::Attr(base, method) = cx.facts().terms.get(cx.facts().calls[call.index()].callee) else { return None };
+            let Term::Attr(base, method) = cx.facts().terms.get(cx.facts().calls[call.index()].callee) else {
+                return None;
+            };
+            if !is_mutator(method) {
+                return None;
+            }
             let text = find(base)?;
-            let name = cx.facts().name(method);
-            is_mutator(method).then(|| (text, format!("`{text}.{name}(…)`")))
+            Some((text, format!("`{text}.{}(…)`", cx.facts().name(method))))
         }
         _ => None,
     }
@@ -227,15 +244,29 @@ pub(crate) fn changed_variable(
 /// Whether a method changes the list or dict it is called on.
 fn is_mutator(method: Sym) -> bool {
     const NAMES: &[Sym] = &[
-        Sym::new("append"), Sym::new("insert"), Sym::new("extend"), Sym::new("remove"), Sym::new("pop"), Sym::new("clear"),
-        Sym::new("sort"), Sym::new("reverse"), Sym::new("update"), Sym::new("setdefault"), Sym::new("popitem"),
-        Sym::new("__setitem__"), Sym::new("__delitem__"),
+        Sym::new("append"),
+        Sym::new("insert"),
+        Sym::new("extend"),
+        Sym::new("remove"),
+        Sym::new("pop"),
+        Sym::new("clear"),
+        Sym::new("sort"),
+        Sym::new("reverse"),
+        Sym::new("update"),
+        Sym::new("setdefault"),
+        Sym::new("popitem"),
+        Sym::new("__setitem__"),
+        Sym::new("__delitem__"),
     ];
     NAMES.contains(&method)
 }
 
 /// The row of a table that names the library function an event calls.
-pub(crate) fn called<'t, T>(cx: &RuleContext<'_>, event: &Event, table: &'t [(Qual, T)]) -> Option<(crate::facts::CallIx, &'t T)> {
+pub(crate) fn called<'t, T>(
+    cx: &RuleContext<'_>,
+    event: &Event,
+    table: &'t [(Qual, T)],
+) -> Option<(crate::facts::CallIx, &'t T)> {
     let EventKind::Call(call) = event.kind else { return None };
     let name = cx.program.library_callee(cx.module, call)?;
     table.iter().find(|(known, _)| *known == name).map(|(_, row)| (call, row))

@@ -15,6 +15,10 @@ mod races {
     automod::dir!("src/rules/races");
 }
 
+mod locks {
+    automod::dir!("src/rules/locks");
+}
+
 mod threads {
     automod::dir!("src/rules/threads");
 }
@@ -37,4 +41,8 @@ mod gil_reliance {
 
 mod state {
     automod::dir!("src/rules/state");
+}
+
+mod ecosystem {
+    automod::dir!("src/rules/ecosystem");
 }

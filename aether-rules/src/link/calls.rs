@@ -94,7 +94,11 @@ fn module_calls(program: &Program, module: ModuleId) -> (Vec<Callee>, Vec<(FuncI
             };
             match event.kind {
                 EventKind::Call(call) => {
-                    for (target, receiver) in program.expand(callees[call.index()]) {
+                    // `super().m()` runs exactly what it names, never an override.
+                    let exactly = program.is_super_call(module, call);
+                    let targets = program.expand(callees[call.index()]);
+                    let count = if exactly { 1 } else { targets.len() };
+                    for (target, receiver) in targets.into_iter().take(count) {
                         edges.push((target, site(receiver)));
                     }
                     inline_callbacks(program, module, call, callees[call.index()], &mut |target| {
@@ -208,6 +212,15 @@ impl Program {
         &self.callers[function.index()]
     }
 
+    /// Whether a call is made through `super()`.
+    fn is_super_call(&self, module: ModuleId, call: CallIx) -> bool {
+        let facts = &self.modules[module.index()].facts;
+        match facts.terms.get(facts.calls[call.index()].callee) {
+            Term::Attr(base, _) => matches!(self.kind(module, base), Kind::Super(_)),
+            _ => false,
+        }
+    }
+
     /// The functions a call may run: a method and its overrides, or the `__init__` of a class.
     pub fn expand(&self, callee: Callee) -> Vec<(FuncId, Receiver)> {
         match callee {
@@ -217,7 +230,7 @@ impl Program {
                     Kind::Method(init) => Some((init, Receiver::Fresh)),
                     _ => None,
                 };
-                init.into_iter().chain(self.makers(class)).collect()
+                init.into_iter().chain(self.constructors(class)).collect()
             }
             Callee::Function(function, receiver) => {
                 let mut targets = vec![(function, receiver)];
@@ -230,7 +243,7 @@ impl Program {
     }
 
     /// What runs before `__init__`: the class's `__new__`, and the `__call__` of its metaclass.
-    pub(super) fn makers(&self, class: ClassId) -> impl Iterator<Item = (FuncId, Receiver)> {
+    pub(super) fn constructors(&self, class: ClassId) -> impl Iterator<Item = (FuncId, Receiver)> {
         let new = match self.member(Kind::Instance(class), sym!("__new__")) {
             Kind::Method(new) => Some(new),
             _ => None,

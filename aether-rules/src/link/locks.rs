@@ -66,7 +66,7 @@ impl LockSet {
         }
     }
 
-    fn add_all(&mut self, other: &Self) {
+    pub(super) fn add_all(&mut self, other: &Self) {
         for lock in other.iter() {
             self.add(lock);
         }
@@ -462,7 +462,11 @@ impl Program {
 
     /// Whether a thread that holds a lock may take it again.
     pub fn is_reentrant(&self, lock: LockId) -> bool {
-        let lock = self.lock(lock);
+        let mut lock = self.lock(lock);
+        if let Some(Role::Lock(kind)) = self.place_kind(lock.place).role() {
+            // What the place holds, not the condition that was made over it.
+            lock.kind = kind;
+        }
         match lock.kind {
             LockKind::RLock | LockKind::Unknown => true,
             LockKind::Lock | LockKind::Semaphore => false,
@@ -565,7 +569,7 @@ impl Program {
     }
 
     /// The locks that `with term` holds inside its block.
-    fn locks_entered(&self, module: ModuleId, function: FuncIx, term: TermId, depth: usize) -> Vec<LockId> {
+    pub(super) fn locks_entered(&self, module: ModuleId, function: FuncIx, term: TermId, depth: usize) -> Vec<LockId> {
         const MAX_DEPTH: usize = 3;
         if let Some(lock) = self.lock_of(module, function, term) {
             return vec![lock];
@@ -733,14 +737,18 @@ impl Program {
     /// Whether an `acquire` may return without the lock: non-blocking, or with a timeout.
     pub fn may_fail(&self, module: ModuleId, call: CallIx) -> bool {
         let facts = &self.modules[module.index()].facts;
-        facts.args_of(call).iter().any(|arg| match arg.name {
-            ArgumentName::Positional | ArgumentName::Keyword(_) => facts.terms.get(arg.value) != Term::Const(Const::True),
+        facts.args_of(call).iter().enumerate().any(|(position, arg)| match (arg.name, facts.terms.get(arg.value)) {
+            (ArgumentName::Starred | ArgumentName::DoubleStarred, _) => true,
+            // No limit: `None` for a semaphore, -1 for a lock.
+            (_, Term::Const(Const::True | Const::None)) => false,
+            (_, Term::Operation(one, TermId::OPAQUE)) if facts.terms.get(one) == Term::Const(Const::Int(1)) => false,
+            (ArgumentName::Positional, Term::Const(Const::Int(flag))) if position == 0 => flag == 0,
             _ => true,
         })
     }
 
     /// The locks that a function's decorators take around it.
-    fn locks_of_decorators(&self, function: FuncId) -> Vec<LockId> {
+    pub(super) fn locks_of_decorators(&self, function: FuncId) -> Vec<LockId> {
         let (module, local) = self.func_local(function);
         let facts = &self.modules[module.index()].facts;
         let mut found = Vec::new();

@@ -66,6 +66,7 @@ pub struct Program {
     pub(super) locks: Locks,
     pub(super) accesses: Accesses,
     pub(super) promises: Promises,
+    pub(super) nesting: std::sync::OnceLock<super::nesting::Nesting>,
 }
 
 impl Program {

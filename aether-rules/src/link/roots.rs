@@ -299,7 +299,7 @@ impl Program {
                 return;
             }
             Kind::Class(class) => {
-                found.extend(self.makers(class).map(|(maker, _)| maker));
+                found.extend(self.constructors(class).map(|(maker, _)| maker));
                 return;
             }
             _ => {}

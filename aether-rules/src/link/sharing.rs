@@ -141,6 +141,12 @@ fn class_promise(program: &Program, class: ClassId) -> Option<Promise> {
     if declaration.says_thread_safe {
         return Some(Promise::Documented(program.span(module, declaration.name_range)));
     }
+    // A class of coroutines lives on its loop's thread; the lock it owns guards one corner of it.
+    let methods = &declaration.methods;
+    let coroutines = methods.iter().filter(|method| facts.functions[method.index()].flags.is_async).count();
+    if coroutines * 4 > methods.len() {
+        return None;
+    }
     let mut found: Option<Promise> = None;
     for (&name, attr) in &program.class(class).attrs {
         let role = program.role(attr.kind);
@@ -294,6 +300,11 @@ impl Program {
         }
     }
 
+    /// Why a class is taken to promise thread safety, if it is.
+    pub fn class_promise(&self, class: ClassId) -> Option<Promise> {
+        self.promises.classes.get(class.index()).copied().flatten()
+    }
+
     /// Why a module is taken to promise thread safety, if it is.
     pub fn module_promise(&self, module: ModuleId) -> Option<Promise> {
         self.promises.modules.get(module.index()).copied().flatten()
@@ -413,8 +424,9 @@ impl Program {
         if self.accesses(access.place).iter().any(|other| self.thread_visits(other.function).next().is_some()) {
             return None;
         }
+        let on_loop = self.function(access.function).flags.is_async;
         match self.promise_of(access.place) {
-            Some(promise) if matches!(access.receiver, Receiver::Own | Receiver::OfOwn | Receiver::Global) => {
+            Some(promise) if !on_loop && matches!(access.receiver, Receiver::Own | Receiver::OfOwn | Receiver::Global) => {
                 Some(Sharing::Promised(promise))
             }
             _ => Some(Sharing::Possible),

@@ -4,6 +4,7 @@ use rustc_hash::FxHashSet;
 
 use crate::declare_rule;
 use crate::facts::{CallIx, EventKind, Qual, Term, TermId};
+use crate::library;
 use crate::{Confidence, Finding, Findings, RuleContext};
 
 declare_rule! {
@@ -34,7 +35,8 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// A count that comes back from another function of the program, or is compared by `min`, is not seen.
+    /// A count that comes back from another function of the program, or is compared by `min`, is not seen. In test modules
+    /// (`tests/`, `test_*.py`) the confidence is low (`--all`): extensions are tested that way on purpose.
     ///
     /// ## References
     /// - [sys.getrefcount](https://docs.python.org/3/library/sys.html#sys.getrefcount)
@@ -61,10 +63,12 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
         return;
     }
     let compared = compared_calls(cx);
+    // Tests of an extension count references on purpose, build by build.
+    let confidence = if library::is_library(cx.program, cx.module) { Confidence::High } else { Confidence::Low };
     for (call, range) in counts.into_iter().filter(|(call, _)| compared.contains(call)) {
         debug_assert!(call.index() < cx.facts().calls.len(), "a call of this module");
         findings.report(
-            Finding::new(cx.span(range), Confidence::High, "a reference count is compared")
+            Finding::new(cx.span(range), confidence, "a reference count is compared")
                 .label("immortal objects report 2**32 - 1, and free-threaded builds count per thread")
                 .note("free-threaded builds of 3.13 and later; for immortal objects (None, small integers, interned strings) all builds of 3.12 and later")
                 .help("count users explicitly, or ask a `weakref.ref` whether the object is alive"),
@@ -113,6 +117,15 @@ fn compared_calls(cx: &RuleContext<'_>) -> FxHashSet<CallIx> {
 fn is_assertion(cx: &RuleContext<'_>, call: CallIx) -> bool {
     let facts = cx.facts();
     let Term::Attr(_, name) = facts.terms.get(facts.calls[call.index()].callee) else { return false };
-    let compares = ["assertEqual", "assertNotEqual", "assertLess", "assertLessEqual", "assertGreater", "assertGreaterEqual", "assertEquals", "assertIs"];
+    let compares = [
+        "assertEqual",
+        "assertNotEqual",
+        "assertLess",
+        "assertLessEqual",
+        "assertGreater",
+        "assertGreaterEqual",
+        "assertEquals",
+        "assertIs",
+    ];
     compares.contains(&facts.name(name))
 }

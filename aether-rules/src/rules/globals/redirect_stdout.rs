@@ -68,8 +68,11 @@ const CONTEXTS: &[(Qual, (&str, &str))] = &[
     (Qual::of("contextlib.redirect_stderr"), ("`sys.stderr`", "redirect_stderr")),
 ];
 
-const STREAMS: &[(Qual, &str)] =
-    &[(Qual::of("sys.stdout"), "sys.stdout"), (Qual::of("sys.stderr"), "sys.stderr"), (Qual::of("sys.stdin"), "sys.stdin")];
+const STREAMS: &[(Qual, &str)] = &[
+    (Qual::of("sys.stdout"), "sys.stdout"),
+    (Qual::of("sys.stderr"), "sys.stderr"),
+    (Qual::of("sys.stdin"), "sys.stdin"),
+];
 
 fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     process_state::report(cx, findings, &SUBJECT, &change);

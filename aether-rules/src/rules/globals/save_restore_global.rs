@@ -54,7 +54,7 @@ declare_rule! {
     ///
     /// ## Limits
     /// Medium confidence in a library's public context managers, high where a known thread enters it, low elsewhere
-    /// (`--all`). Counters (`depth += 1` … `depth -= 1`) restore nothing of another thread's and are for `AET101`. A global
+    /// (`--all`), as for an element whose key is made on the spot (a pair with a descriptor). Counters (`depth += 1` … `depth -= 1`) restore nothing of another thread's and are for `AET101`. A global
     /// changed more than two calls away is not seen.
     ///
     /// ## References
@@ -88,7 +88,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
             let visit = process_state::thread_of(cx, id);
             let confidence = match visit {
                 Some(_) => Confidence::High,
-                None if library::is_public(cx.program, id) => Confidence::Medium,
+                None if library::is_public(cx.program, id) && !has_own_key(cx, &swap) => Confidence::Medium,
                 None => Confidence::Low,
             };
             if findings.wants(confidence) && is_seen_elsewhere(cx, &swap) {
@@ -116,7 +116,7 @@ fn swaps(cx: &RuleContext<'_>, function: FuncIx, id: FuncId) -> Vec<Swap> {
             continue;
         }
         let back = after.iter().filter(|after| after.place == before.place);
-        let back = back.filter_map(|after| manner(cx, id, exit, &before, after).map(|manner| (*after, manner)));
+        let back = back.filter_map(|after| manner(cx, exit, &before, after).map(|manner| (*after, manner)));
         if let Some((after, manner)) = back.into_iter().next() {
             found.push(Swap { function: id, before, after, exit, manner });
         }
@@ -125,9 +125,23 @@ fn swaps(cx: &RuleContext<'_>, function: FuncIx, id: FuncId) -> Vec<Swap> {
     found
 }
 
+/// Whether the element that is changed is found by a key made here, such as a pair with a file descriptor: others have
+/// keys of their own. Names of settings are constants, parameters, or come out of a loop.
+fn has_own_key(cx: &RuleContext<'_>, swap: &Swap) -> bool {
+    let facts = cx.facts();
+    let EventKind::Store(target, _) = facts.events[swap.before.event.index()].kind else { return false };
+    let Term::Item(_, key) = facts.terms.get(target) else { return false };
+    let is_made = |term: TermId| matches!(facts.terms.get(term), Term::Display(..) | Term::Call(_));
+    match facts.var_of(key) {
+        Some(var) => facts.vars[var.index()].values.iter().any(|&value| is_made(value)),
+        None => is_made(key),
+    }
+}
+
 /// The first and the last `yield` of a generator.
 fn yields(cx: &RuleContext<'_>, function: FuncIx) -> Option<(EventIx, EventIx)> {
-    let mut yields = cx.events(function).filter(|(_, event)| matches!(event.kind, EventKind::Yield(_))).map(|(at, _)| at);
+    let mut yields =
+        cx.events(function).filter(|(_, event)| matches!(event.kind, EventKind::Yield(_))).map(|(at, _)| at);
     let first = yields.next()?;
     Some((first, yields.last().unwrap_or(first)))
 }
@@ -142,11 +156,12 @@ fn is_exclusive(cx: &RuleContext<'_>, id: FuncId, before: &GlobalChange, functio
 }
 
 /// How a later change takes an earlier one back, if it does.
-fn manner(cx: &RuleContext<'_>, enter: FuncId, exit: FuncId, before: &GlobalChange, after: &GlobalChange) -> Option<Manner> {
+fn manner(cx: &RuleContext<'_>, exit: FuncId, before: &GlobalChange, after: &GlobalChange) -> Option<Manner> {
     let facts = cx.facts();
     let (_, in_exit) = cx.program.func_local(exit);
     let saved = |term: TermId| {
-        !is_place(cx, exit, term, before.place) && global_change::reads(cx.program, (cx.module, in_exit), term, before.place)
+        !is_place(cx, exit, term, before.place)
+            && global_change::reads(cx.program, (cx.module, in_exit), term, before.place)
     };
     let any_argument = |call| facts.args_of(call).iter().any(|arg| saved(arg.value));
     let restored = match after.how {
@@ -157,7 +172,6 @@ fn manner(cx: &RuleContext<'_>, enter: FuncId, exit: FuncId, before: &GlobalChan
     if restored {
         return Some(Manner::Saved);
     }
-    let _ = enter;
     match (before.how, after.how) {
         (How::Bound(on), How::Bound(off)) => is_toggle(cx, on, off).then_some(Manner::Reset),
         (How::Method(push, _), How::Method(pop, _)) => {
@@ -178,7 +192,8 @@ fn is_place(cx: &RuleContext<'_>, function: FuncId, term: TermId, place: Place) 
 /// Two different constants: on and off.
 fn is_toggle(cx: &RuleContext<'_>, on: TermId, off: TermId) -> bool {
     let terms = &cx.facts().terms;
-    let constant = |term| matches!(terms.get(term), Term::Const(Const::True | Const::False | Const::None | Const::Int(_)));
+    let constant =
+        |term| matches!(terms.get(term), Term::Const(Const::True | Const::False | Const::None | Const::Int(_)));
     constant(off) && !on.same(off) && !on.is_opaque()
 }
 
@@ -197,7 +212,10 @@ fn describe(cx: &RuleContext<'_>, swap: &Swap, visit: Option<Visit>, confidence:
     let name = cx.program.place_name(swap.before.place);
     let manager = cx.program.function_name(swap.function);
     let (done, undone) = match swap.manner {
-        Manner::Saved => ("saves, changes and restores", "restored here: what another thread had set meanwhile is lost, or comes back"),
+        Manner::Saved => (
+            "saves, changes and restores",
+            "restored here: what another thread had set meanwhile is lost, or comes back",
+        ),
         Manner::Reset => ("sets and resets", "reset here, for threads that are still inside too"),
         Manner::Popped => ("pushes to and pops from", "popped here: the top may be another thread's"),
     };
@@ -206,10 +224,15 @@ fn describe(cx: &RuleContext<'_>, swap: &Swap, visit: Option<Visit>, confidence:
         PlaceRoot::ClassAttr(..) => "the class attribute",
         _ => "the process-wide",
     };
-    let mut finding = Finding::new(cx.span(swap.before.range), confidence, format!("`{manager}` {done} {what} `{name}`"))
-        .label("changed for every thread until the block ends");
+    let mut finding =
+        Finding::new(cx.span(swap.before.range), confidence, format!("`{manager}` {done} {what} `{name}`"))
+            .label("changed for every thread until the block ends");
     if let Some((module, range)) = swap.before.inside {
-        finding = finding.evidence(Evidence::new(EvidenceRole::CallPath, cx.program.span(module, range), format!("`{name}` is changed here")));
+        finding = finding.evidence(Evidence::new(
+            EvidenceRole::CallPath,
+            cx.program.span(module, range),
+            format!("`{name}` is changed here"),
+        ));
     }
     finding = finding.evidence(Evidence::new(EvidenceRole::OtherAccess, cx.span(swap.after.range), undone));
     finding = match visit {
@@ -221,6 +244,8 @@ fn describe(cx: &RuleContext<'_>, swap: &Swap, visit: Option<Visit>, confidence:
         None => finding.note("inferred: a context manager of a library is entered on its callers' threads, and blocks of two threads overlap"),
     };
     finding
-        .note("all builds: the block lasts as long as the caller wants, so other threads run inside it with the GIL too")
+        .note(
+            "all builds: the block lasts as long as the caller wants, so other threads run inside it with the GIL too",
+        )
         .help("keep the value in a `contextvars.ContextVar` (or `threading.local`), or hand it to those who need it")
 }

@@ -88,8 +88,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     }
     process_state::report(cx, findings, &SUBJECT, &|cx, event| {
         // What is taken back by position is told below, with the filter it meant.
-        let taken_back = taken_back_in_public(cx, event);
-        change(cx, event).filter(|_| !taken_back)
+        change(cx, event).filter(|_| !taken_back_in_public(cx, event))
     });
     for (function, id) in cx.functions().skip(1) {
         by_position(cx, findings, function, id);
@@ -97,13 +96,11 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
 }
 
 fn change(cx: &RuleContext<'_>, event: &Event) -> Option<Change> {
-    if is_restored(cx, event.ctx) {
-        return None;
-    }
-    if let Some((_, name)) = process_state::called(cx, event, CALLS) {
-        return Some(Change::call(SETTING, name));
-    }
-    process_state::changed_variable(cx, event, VARIABLES).map(|(_, action)| Change { setting: SETTING, action })
+    let action = match process_state::called(cx, event, CALLS) {
+        Some((_, name)) => Change::call(SETTING, name).action,
+        None => process_state::changed_variable(cx, event, VARIABLES)?.1,
+    };
+    (!is_restored(cx, event.ctx)).then_some(Change { setting: SETTING, action })
 }
 
 /// Whether an event stands inside `with warnings.catch_warnings():`.
@@ -157,7 +154,11 @@ fn by_position(cx: &RuleContext<'_>, findings: &mut Findings<'_>, function: Func
     let mut finding = Finding::new(cx.span(removal.range), Confidence::Medium, message)
         .label("removes whichever filter stands first in the process-wide list");
     if let Some((_, added)) = added {
-        finding = finding.evidence(Evidence::new(EvidenceRole::OtherAccess, cx.span(added.range), "adds the filter it means"));
+        finding = finding.evidence(Evidence::new(
+            EvidenceRole::OtherAccess,
+            cx.span(added.range),
+            "adds the filter it means",
+        ));
     }
     let name = cx.program.function_name(id);
     findings.report(

@@ -81,7 +81,9 @@ fn is_guarded(cx: &RuleContext<'_>, id: FuncId, event: &Event, visit: &Visit) ->
 
 fn is_tested(cx: &RuleContext<'_>, module: ModuleId, ctx: CtxIx) -> bool {
     let facts = &cx.program.module(module).facts;
-    facts.ctx_chain(ctx).any(|(_, ctx)| matches!(ctx.kind, CtxKind::Branch(test, _) if mentions_main(cx, module, test, 0)))
+    facts
+        .ctx_chain(ctx)
+        .any(|(_, ctx)| matches!(ctx.kind, CtxKind::Branch(test, _) if mentions_main(cx, module, test, 0)))
 }
 
 /// Whether a test asks for the main thread.
@@ -94,7 +96,8 @@ fn mentions_main(cx: &RuleContext<'_>, module: ModuleId, term: TermId, depth: us
     let inner = |term| mentions_main(cx, module, term, depth + 1);
     match facts.terms.get(term) {
         Term::Call(call) => {
-            let asks = [qual!("threading.main_thread"), qual!("threading.current_thread"), qual!("threading.currentThread")];
+            let asks =
+                [qual!("threading.main_thread"), qual!("threading.current_thread"), qual!("threading.currentThread")];
             cx.program.library_callee(module, call).is_some_and(|name| asks.contains(&name))
                 || inner(facts.calls[call.index()].callee)
                 || facts.args_of(call).iter().any(|arg| inner(arg.value))
@@ -120,7 +123,12 @@ fn expects_failure(cx: &RuleContext<'_>, module: ModuleId, ctx: CtxIx) -> bool {
 }
 
 fn catches(cx: &RuleContext<'_>, module: ModuleId, types: TermId) -> bool {
-    let names = [qual!("builtins.ValueError"), qual!("builtins.RuntimeError"), qual!("builtins.Exception"), qual!("builtins.BaseException")];
+    let names = [
+        qual!("builtins.ValueError"),
+        qual!("builtins.RuntimeError"),
+        qual!("builtins.Exception"),
+        qual!("builtins.BaseException"),
+    ];
     let facts = &cx.program.module(module).facts;
     match facts.terms.get(types) {
         Term::Opaque => true,
@@ -132,9 +140,13 @@ fn catches(cx: &RuleContext<'_>, module: ModuleId, types: TermId) -> bool {
 fn describe(cx: &RuleContext<'_>, id: FuncId, event: &Event, name: &str, visit: &Visit) -> Finding {
     debug_assert!(matches!(event.kind, EventKind::Call(_)), "only calls install handlers");
     let thread = cx.program.root_name(visit.root);
-    let finding = Finding::new(cx.span(event.range), Confidence::High, format!("`{name}` raises `ValueError` off the main thread"))
-        .label("only the main thread may install signal handlers")
-        .on_thread(thread.clone());
+    let finding = Finding::new(
+        cx.span(event.range),
+        Confidence::High,
+        format!("`{name}` raises `ValueError` off the main thread"),
+    )
+    .label("only the main thread may install signal handlers")
+    .on_thread(thread.clone());
     evidence::on_thread(cx.program, finding, id, ThreadOf::Root(visit.root))
         .note(format!("the {thread} runs this"))
         .note("all builds and versions")

@@ -2,7 +2,9 @@
 
 use crate::declare_rule;
 use crate::evidence;
-use crate::facts::{CallIx, ClassIx, Const, CtxIx, CtxKind, Event, EventIx, EventKind, FuncIx, ScopeKind, Sym, Term, TermId};
+use crate::facts::{
+    CallIx, ClassIx, Const, CtxIx, CtxKind, Event, EventIx, EventKind, FuncIx, ScopeKind, Sym, Term, TermId,
+};
 use crate::finding::{Evidence, EvidenceRole};
 use crate::library;
 use crate::link::{Callee, ClassId, FuncId, Kind, Receiver, ThreadOf};
@@ -105,9 +107,14 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
         if !findings.wants(confidence) {
             continue;
         }
-        let mut finding = Finding::new(shared.store, confidence, format!("`{}` is the state of one call, on an object that all calls share", shared.name))
-            .label("a second call overwrites it before the first has used it");
-        finding = finding.evidence(Evidence::new(EvidenceRole::OtherAccess, shared.back, "used here, when the call ends"));
+        let mut finding = Finding::new(
+            shared.store,
+            confidence,
+            format!("`{}` is the state of one call, on an object that all calls share", shared.name),
+        )
+        .label("a second call overwrites it before the first has used it");
+        finding =
+            finding.evidence(Evidence::new(EvidenceRole::OtherAccess, shared.back, "used here, when the call ends"));
         if let Some((span, text)) = shared.meeting {
             finding = finding.evidence(Evidence::new(EvidenceRole::CallPath, span, text));
         }
@@ -116,10 +123,9 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
             finding = evidence::on_thread(cx.program, finding, shared.function, ThreadOf::Root(visit.root));
         }
         findings.report(
-            finding
-                .note(shared.why)
-                .note("all builds: the calls overlap as long as they last, with the GIL too")
-                .help("keep it in a local variable of the wrapper, or make a new object for every call (`_recreate_cm`)"),
+            finding.note(shared.why).note("all builds: the calls overlap as long as they last, with the GIL too").help(
+                "keep it in a local variable of the wrapper, or make a new object for every call (`_recreate_cm`)",
+            ),
         );
     }
 }
@@ -144,7 +150,15 @@ fn context_manager(cx: &RuleContext<'_>, class: ClassIx) -> Option<Shared> {
         }
         let back = used_on_self(cx, exit, attr, 0)?;
         let name = format!("self.{}", cx.facts().name(attr));
-        Some(Shared { function: enter, store: cx.span(event.range), name, back, meeting: Some(meeting.clone()), why, base })
+        Some(Shared {
+            function: enter,
+            store: cx.span(event.range),
+            name,
+            back,
+            meeting: Some(meeting.clone()),
+            why,
+            base,
+        })
     })
 }
 
@@ -161,23 +175,30 @@ fn meeting(cx: &RuleContext<'_>, class: ClassId) -> Option<(&'static str, Confid
     if let Some(call) = method(cx, class, sym!("__call__")) {
         let span = enters_self(cx, call)?;
         let why = "the decorator enters itself: one object for all calls of the decorated function";
-        return Some((why, Confidence::Medium, (span, "every call of the decorated function enters the same object".to_owned())));
+        return Some((
+            why,
+            Confidence::Medium,
+            (span, "every call of the decorated function enters the same object".to_owned()),
+        ));
     }
     if is_context_decorator(cx, class) {
         let (module, local) = cx.program.class_local(class);
         let range = cx.program.module(module).facts.classes[local.index()].name_range;
         let why = "`ContextDecorator` enters the decorator itself on every call, unless `_recreate_cm` makes a new one";
-        return Some((why, Confidence::Medium, (cx.program.span(module, range), "usable as a decorator: every call enters the same object".to_owned())));
+        return Some((
+            why,
+            Confidence::Medium,
+            (cx.program.span(module, range), "usable as a decorator: every call enters the same object".to_owned()),
+        ));
     }
     let span = entered_global(cx, class)?;
-    let promised = cx.program.module_promise(cx.module).is_some() || method(cx, class, sym!("__enter__")).is_some_and(|enter| owner_promises(cx, enter, class));
+    let promised = cx.program.module_promise(cx.module).is_some() || cx.program.class_promise(class).is_some();
     let base = if promised { Confidence::Medium } else { Confidence::Low };
-    Some(("the context manager is a global: whoever runs the function enters the same object", base, (span, "every call enters the same object".to_owned())))
-}
-
-fn owner_promises(cx: &RuleContext<'_>, _enter: FuncId, class: ClassId) -> bool {
-    let place = crate::link::Place { root: crate::link::PlaceRoot::Attr(class, sym!("")), path: crate::facts::Qual::ROOT };
-    cx.program.promise_of(place).is_some()
+    Some((
+        "the context manager is a global: whoever runs the function enters the same object",
+        base,
+        (span, "every call enters the same object".to_owned()),
+    ))
 }
 
 /// `with self:` in a function nested in a method whose first parameter that `self` is.
@@ -196,7 +217,12 @@ fn enters_self(cx: &RuleContext<'_>, method: FuncId) -> Option<Span> {
 
 fn is_context_decorator(cx: &RuleContext<'_>, class: ClassId) -> bool {
     let bases = [qual!("contextlib.ContextDecorator"), qual!("contextlib.AsyncContextDecorator")];
-    let recreates = cx.program.class(class).mro.iter().any(|&ancestor| cx.program.class(ancestor).methods.contains_key(&sym!("_recreate_cm")));
+    let recreates = cx
+        .program
+        .class(class)
+        .mro
+        .iter()
+        .any(|&ancestor| cx.program.class(ancestor).methods.contains_key(&sym!("_recreate_cm")));
     !recreates && cx.program.lib_bases(class).iter().any(|base| bases.contains(base))
 }
 
@@ -205,7 +231,9 @@ fn entered_global(cx: &RuleContext<'_>, class: ClassId) -> Option<Span> {
     let facts = cx.facts();
     facts.ctxs.iter().enumerate().find_map(|(index, ctx)| {
         let CtxKind::With(term, _) = ctx.kind else { return None };
-        if cx.program.kind(cx.module, term) != Kind::Instance(class) || !matches!(facts.terms.get(term), Term::Name(_) | Term::Attr(..)) {
+        if cx.program.kind(cx.module, term) != Kind::Instance(class)
+            || !matches!(facts.terms.get(term), Term::Name(_) | Term::Attr(..))
+        {
             return None;
         }
         let function = facts.function_of_ctx(CtxIx::at(index));
@@ -230,7 +258,10 @@ fn is_self(cx: &RuleContext<'_>, function: FuncIx, term: TermId) -> bool {
 }
 
 fn is_constant(cx: &RuleContext<'_>, value: TermId) -> bool {
-    matches!(cx.facts().terms.get(value), Term::Const(Const::None | Const::True | Const::False | Const::Int(_) | Const::Str(_)))
+    matches!(
+        cx.facts().terms.get(value),
+        Term::Const(Const::None | Const::True | Const::False | Const::Int(_) | Const::Str(_))
+    )
 }
 
 /// Where a method, or one it calls on the same object, reads `self.name`.
@@ -290,10 +321,11 @@ fn keeps_function(cx: &RuleContext<'_>, class: ClassId, name: Sym) -> bool {
         let (module, init) = cx.program.func_local(by);
         let is_init = facts.functions[init.index()].name == sym!("__init__") && module == cx.module;
         let params = &facts.functions[init.index()].params;
-        is_init && params.iter().any(|param| {
-            let var = facts.var_of(value);
-            var == Some(param.var) && NAMES.contains(&facts.name(param.name))
-        })
+        is_init
+            && params.iter().any(|param| {
+                let var = facts.var_of(value);
+                var == Some(param.var) && NAMES.contains(&facts.name(param.name))
+            })
     })
 }
 
@@ -346,7 +378,9 @@ fn around_call(
     let first = cx.facts().functions[function.index()].events.start;
     let run = events.iter().position(|event| matches!(event.kind, EventKind::Call(call) if runs(call)))?;
     let stores = events[..run].iter().enumerate().filter_map(|(at, event)| match event.kind {
-        EventKind::Store(target, value) if !is_constant(cx, value) => name_of(target).map(|name| (at, name, event.range)),
+        EventKind::Store(target, value) if !is_constant(cx, value) => {
+            name_of(target).map(|name| (at, name, event.range))
+        }
         _ => None,
     });
     for (at, name, range) in stores {

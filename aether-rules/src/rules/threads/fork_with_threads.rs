@@ -95,15 +95,8 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
 
 /// The start method of processes that do not name one.
 fn default_method(cx: &RuleContext<'_>) -> Method {
-    let mut chosen = None;
-    for (id, module) in cx.program.modules() {
-        for index in 0..module.facts.calls.len() {
-            let call = CallIx::at(index);
-            if cx.program.library_callee(id, call) == Some(qual!("multiprocessing.set_start_method")) {
-                chosen = chosen.or(named_method(cx.program, id, call));
-            }
-        }
-    }
+    let calls = cx.program.calls_of(qual!("multiprocessing.set_start_method")).iter();
+    let chosen = calls.filter_map(|&(module, call)| named_method(cx.program, module, call)).next();
     let forked = cx.settings().target_version < PythonVersion::three(14);
     chosen.unwrap_or(if forked { Method::Fork } else { Method::Other })
 }

@@ -1,0 +1,163 @@
+//! `AET310`: a finalizer takes a lock that the code it interrupts may hold.
+
+use crate::declare_rule;
+use crate::evidence::{self, locks as show};
+use crate::facts::{EventKind, Qual};
+use crate::finding::EvidenceRole;
+use crate::link::{FuncId, Owner, RootId, Taken, Via};
+use crate::model::RunsOn;
+use crate::source::Span;
+use crate::{Confidence, Finding, Findings, RuleContext, sym};
+
+declare_rule! {
+    /// ## What it does
+    /// Reports a `__del__` method, weak reference callback or `weakref.finalize` function that takes a lock which is
+    /// not reentrant and is taken elsewhere too, itself or by calls; or that uses a `queue.Queue`.
+    ///
+    /// ## Why is this bad?
+    /// A finalizer runs on whichever thread drops the last reference, or happens to trigger the garbage collector:
+    /// possibly one that is inside the critical section of that very lock. It then waits for itself.
+    ///
+    /// ## Example
+    /// ```python bad
+    /// import threading
+    ///
+    /// lock = threading.Lock()
+    /// alive = set()
+    ///
+    /// class Handle:
+    ///     def __init__(self):
+    ///         with lock:
+    ///             alive.add(id(self))
+    ///
+    ///     def __del__(self):
+    ///         with lock:
+    ///             alive.discard(id(self))
+    /// ```
+    ///
+    /// Use instead:
+    /// ```python ok
+    /// import queue
+    /// import threading
+    ///
+    /// lock = threading.Lock()
+    /// alive = set()
+    /// dead = queue.SimpleQueue()
+    ///
+    /// class Handle:
+    ///     def __init__(self):
+    ///         with lock:
+    ///             while not dead.empty():
+    ///                 alive.discard(dead.get())
+    ///             alive.add(id(self))
+    ///
+    ///     def __del__(self):
+    ///         dead.put(id(self))
+    /// ```
+    ///
+    /// ## Limits
+    /// The dying object's own lock is free: whoever held it would hold a reference to the object too. Whether the holder
+    /// of another lock can drop such an object, or trigger the collector, is not proven: allocations do. Logging in
+    /// a finalizer is of low confidence.
+    ///
+    /// ## References
+    /// - [object.\_\_del\_\_](https://docs.python.org/3/reference/datamodel.html#object.__del__)
+    /// - [queue.SimpleQueue: reentrancy](https://docs.python.org/3/library/queue.html#queue.SimpleQueue.put)
+    pub(crate) static LOCK_IN_FINALIZER = {
+        code: "AET310", name: "lock-in-finalizer", summary: "finalizer takes a lock that the interrupted code may hold",
+        family: Locks, level: Error, since: "0.1.0", versions: "all", check: Some(check),
+    }
+}
+
+fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
+    for (_, function) in cx.functions() {
+        let mut roots = cx.program.roots().filter(|(_, root)| root.runs_on == RunsOn::Finalizer && root.function == function);
+        let Some((root, _)) = roots.next() else { continue };
+        let mut reported: Vec<Span> = Vec::new();
+        for taken in cx.program.taken_by(function) {
+            let Some(confidence) = danger(cx, function, taken) else { continue };
+            let span = match taken.via {
+                Via::Here(acquisition) => acquisition.span,
+                Via::Call(site, ..) => cx.span(site.range),
+            };
+            if findings.wants(confidence) && !reported.contains(&span) {
+                reported.push(span);
+                findings.report(describe(cx, (function, root), taken, span, confidence));
+            }
+        }
+        library_calls(cx, function, root, findings);
+    }
+}
+
+/// How dangerous it is that a finalizer takes a lock; nothing if it is not.
+fn danger(cx: &RuleContext<'_>, function: FuncId, taken: &Taken) -> Option<Confidence> {
+    let is_del = cx.program.function(function).name == sym!("__del__");
+    if cx.program.is_reentrant(taken.lock) || (is_del && taken.owner == Owner::Own) {
+        return None;
+    }
+    let (_, acquisition) = cx.program.way_to(taken);
+    let (module, _) = cx.program.func_local(acquisition.function);
+    if taken.conditional || cx.program.asks_for_holder(module, acquisition.ctx) {
+        return Some(Confidence::Low);
+    }
+    if taken_elsewhere(cx, function, taken).is_none() {
+        return Some(Confidence::Low);
+    }
+    Some(match (taken.owner, taken.calls) {
+        _ if !cx.program.is_surely_plain(taken.lock) => Confidence::Low,
+        (Owner::Unknown, _) => Confidence::Low,
+        (_, 0) => Confidence::High,
+        _ => Confidence::Medium,
+    })
+}
+
+/// Another function that takes the lock, and may be interrupted.
+fn taken_elsewhere(cx: &RuleContext<'_>, function: FuncId, taken: &Taken) -> Option<Span> {
+    let (_, own) = cx.program.way_to(taken);
+    cx.program.acquisitions().filter(|other| other.lock == taken.lock && other.function != function && other.span != own.span).map(|other| other.span).next()
+}
+
+/// Queues and logging, which have locks of their own.
+fn library_calls(cx: &RuleContext<'_>, function: FuncId, root: RootId, findings: &mut Findings<'_>) {
+    const QUEUE: &[Qual] = &[
+        Qual::of("queue.Queue.put"), Qual::of("queue.Queue.put_nowait"), Qual::of("queue.Queue.get"), Qual::of("queue.Queue.get_nowait"),
+    ];
+    const LOGGING: &[Qual] = &[
+        Qual::of("logging.Logger.debug"), Qual::of("logging.Logger.info"), Qual::of("logging.Logger.warning"),
+        Qual::of("logging.Logger.error"), Qual::of("logging.Logger.exception"), Qual::of("logging.Logger.critical"),
+        Qual::of("logging.debug"), Qual::of("logging.info"), Qual::of("logging.warning"), Qual::of("logging.error"),
+    ];
+    let (_, local) = cx.program.func_local(function);
+    for (_, event) in cx.events(local) {
+        let EventKind::Call(call) = event.kind else { continue };
+        let Some(name) = cx.program.library_callee(cx.module, call) else { continue };
+        let (confidence, message, help) = if QUEUE.contains(&name) {
+            (Confidence::High, "finalizer uses a `queue.Queue`, whose lock the interrupted code may hold", "`queue.SimpleQueue.put` may be called from finalizers")
+        } else if LOGGING.contains(&name) {
+            (Confidence::Low, "finalizer logs: the handlers take locks and write to streams that the interrupted code may be using", "log where the resource is closed explicitly")
+        } else {
+            continue;
+        };
+        if findings.wants(confidence) {
+            let finding = Finding::new(cx.span(event.range), confidence, message).label("runs wherever the last reference dies");
+            let finding = evidence::with_root(cx.program, finding, function, root);
+            findings.report(finding.note(NOTE).help(help));
+            break;
+        }
+    }
+}
+
+const NOTE: &str = "all builds: the collector runs finalizers between any two bytecodes of any thread";
+
+fn describe(cx: &RuleContext<'_>, (function, root): (FuncId, RootId), taken: &Taken, span: Span, confidence: Confidence) -> Finding {
+    let name = cx.program.lock_name(taken.lock);
+    let finding = Finding::new(span, confidence, format!("finalizer takes `{name}`, which the code it interrupts may hold"))
+        .label("waits for itself if the last reference dies under the lock")
+        .on_thread(cx.program.root_name(root));
+    let mut finding = show::way(cx.program, evidence::with_root(cx.program, finding, function, root), taken);
+    if let Some(other) = taken_elsewhere(cx, function, taken) {
+        finding = show::add(finding, EvidenceRole::Lock, other, format!("`{name}` is held from here on, and a finalizer may run meanwhile"));
+    }
+    finding.note(NOTE).help("put the work aside without a lock (`deque.append`, `SimpleQueue.put`) and do it later, or make the lock reentrant")
+}
+

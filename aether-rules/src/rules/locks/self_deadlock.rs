@@ -1,0 +1,133 @@
+//! `AET305`: a lock that is not reentrant is taken again by the thread that holds it.
+
+use crate::declare_rule;
+use crate::evidence::locks as show;
+use crate::facts::Term;
+use crate::link::{Nested, Owner, Via};
+use crate::model::{LockKind, Role};
+use crate::{Confidence, Finding, Findings, RuleContext};
+
+declare_rule! {
+    /// ## What it does
+    /// Reports a `threading.Lock` (or a semaphore of one, or a condition over a `Lock`) that is taken while the same
+    /// thread holds it: directly, or by a function, method or property it calls, however far down.
+    ///
+    /// ## Why is this bad?
+    /// A `Lock` does not know who holds it. The second acquisition waits for the first to end, which waits for the
+    /// second: the thread hangs for good, and so does everybody who needs the lock after it.
+    ///
+    /// ## Example
+    /// ```python bad
+    /// import threading
+    ///
+    /// class Account:
+    ///     def __init__(self):
+    ///         self._lock = threading.Lock()
+    ///         self._balance = 0
+    ///
+    ///     def deposit(self, amount):
+    ///         with self._lock:
+    ///             self._balance += amount
+    ///
+    ///     def move_all(self, other):
+    ///         with self._lock:
+    ///             other.deposit(self._balance)
+    ///             self.deposit(-self._balance)
+    /// ```
+    ///
+    /// Use instead:
+    /// ```python ok
+    /// import threading
+    ///
+    /// class Account:
+    ///     def __init__(self):
+    ///         self._lock = threading.Lock()
+    ///         self._balance = 0
+    ///
+    ///     def deposit(self, amount):
+    ///         with self._lock:
+    ///             self._deposit_locked(amount)
+    ///
+    ///     def _deposit_locked(self, amount):
+    ///         self._balance += amount
+    ///
+    ///     def move_all(self, other):
+    ///         with self._lock:
+    ///             amount = self._balance
+    ///             self._deposit_locked(-amount)
+    ///         other.deposit(amount)
+    /// ```
+    ///
+    /// ## Limits
+    /// The lock of another instance of the same class is another lock, so a cycle of objects that leads back to the
+    /// first is not seen. What stored callbacks do is unknown. An acquisition that can fail (`blocking=False`, a
+    /// timeout) does not hang, and one that first asks who holds the lock is trusted.
+    ///
+    /// ## References
+    /// - [threading: lock objects](https://docs.python.org/3/library/threading.html#lock-objects)
+    pub(crate) static SELF_DEADLOCK = {
+        code: "AET305", name: "self-deadlock", summary: "lock is taken again by the thread that holds it",
+        family: Locks, level: Error, since: "0.1.0", versions: "all", check: Some(check),
+    }
+}
+
+fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
+    let mut reported = None;
+    for nested in cx.program.nested_locks(cx.module) {
+        if reported == Some(nested.span) || !is_same_lock(cx, nested) || cx.program.is_reentrant(nested.taken.lock) {
+            continue;
+        }
+        let Some(confidence) = confidence(cx, nested) else { continue };
+        if findings.wants(confidence) {
+            findings.report(describe(cx, nested, confidence));
+        }
+        reported = Some(nested.span);
+    }
+}
+
+/// Whether inner and outer lock are the same object, not only the same attribute.
+fn is_same_lock(cx: &RuleContext<'_>, nested: &Nested) -> bool {
+    if nested.held.lock != nested.taken.lock {
+        return false;
+    }
+    match (nested.held.owner, nested.taken.owner) {
+        (Owner::Own, Owner::Own) | (Owner::Everybody, Owner::Everybody) | (Owner::Closure, Owner::Closure) => true,
+        _ => match nested.taken.via {
+            // `with peer.lock: … with peer.lock:`
+            Via::Here(inner) => {
+                inner.term.same(nested.held.term) && matches!(cx.facts().terms.get(inner.term), Term::Attr(..))
+            }
+            Via::Call(..) => false,
+        },
+    }
+}
+
+/// How sure we are that the second acquisition hangs; nothing if the lock has room for two.
+fn confidence(cx: &RuleContext<'_>, nested: &Nested) -> Option<Confidence> {
+    if !cx.program.is_surely_plain(nested.taken.lock) {
+        let kind = cx.program.place_kind(cx.program.lock(nested.taken.lock).place).role();
+        return (kind != Some(Role::Lock(LockKind::Semaphore))).then_some(Confidence::Low);
+    }
+    Some(match nested.taken.via {
+        Via::Here(_) => Confidence::High,
+        Via::Call(..) if nested.taken.conditional => Confidence::Medium,
+        Via::Call(..) => Confidence::High,
+    })
+}
+
+fn describe(cx: &RuleContext<'_>, nested: &Nested, confidence: Confidence) -> Finding {
+    let name = cx.program.lock_name(nested.taken.lock);
+    let (calls, _) = cx.program.way_to(&nested.taken);
+    let (message, label) = match calls.first() {
+        None => (format!("`{name}` is taken again while it is held"), "waits for itself for ever".to_owned()),
+        Some(&(_, callee)) => {
+            let callee = cx.program.function_name(callee);
+            (format!("`{callee}` takes `{name}`, which is held by its caller here"), "the call never returns".to_owned())
+        }
+    };
+    let finding = Finding::new(nested.span, confidence, message).label(label);
+    let finding = show::way(cx.program, show::held(cx.program, finding, &nested.held), &nested.taken);
+    finding
+        .note("all builds: a `Lock` does not know its holder, so the thread waits for itself")
+        .help(format!("release `{name}` first, split off a helper that expects it to be held, or make it an `RLock`"))
+}
