@@ -52,11 +52,8 @@ impl<'a> Hazard<'a> {
         let span = cx.program.span(self.act.module, self.check.range);
         let finding = Finding::new(span, self.confidence, message).label(label);
         let act = evidence::span_of(cx.program, self.act);
-        let finding = if act == span {
-            finding
-        } else {
-            finding.evidence(Evidence::new(EvidenceRole::OtherAccess, act, acted))
-        };
+        let finding =
+            if act == span { finding } else { finding.evidence(Evidence::new(EvidenceRole::OtherAccess, act, acted)) };
         evidence::explain(cx.program, finding, self.act, &self.sharing)
     }
 }

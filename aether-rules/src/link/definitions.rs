@@ -9,6 +9,7 @@ use super::places::{Place, PlaceRoot};
 use super::program::Program;
 use super::sharing::ThreadOf;
 use crate::facts::{EventKind, FuncIx, Term, TermId};
+use crate::model::Role;
 use crate::qual;
 use crate::source::Span;
 
@@ -20,6 +21,17 @@ impl Program {
             PlaceRoot::Attr(class, _) => self.is_metaclass(class),
             PlaceRoot::Global(..) | PlaceRoot::Cell(..) => false,
         }
+    }
+
+    /// Whether a class-level place may change after the class was made: methods assign it, or it holds a container.
+    pub(super) fn is_class_state(&self, place: Place) -> bool {
+        let (PlaceRoot::ClassAttr(class, name) | PlaceRoot::Attr(class, name)) = place.root else { return false };
+        self.is_class_level(place)
+            && self
+                .class(class)
+                .attrs
+                .get(&name)
+                .is_some_and(|attr| !attr.stores.is_empty() || matches!(attr.kind.role(), Some(Role::Container(_))))
     }
 
     /// Whether the objects of a class are classes.
