@@ -3,8 +3,8 @@
 //! *Invariant:* a [`Hazard`] pairs an access with a test that no lock keeps up to date.
 
 use crate::evidence;
-use crate::finding::{Evidence, EvidenceRole};
 use crate::facts::{Const, EventKind, Term, TermId};
+use crate::finding::{Evidence, EvidenceRole};
 use crate::link::{Access, AccessKind, Answer, Asked, Check, Kind, Place, PlaceRoot, Sharing, Touch, Worth};
 use crate::model::Effect;
 use crate::rule::Confidence;
@@ -31,7 +31,11 @@ impl<'a> Hazard<'a> {
     /// A hazard as sure as its sharing; what only a promise suggests needs more to be believed.
     pub(crate) fn new(cx: &RuleContext<'a>, act: &'a Access, check: Check, sharing: Sharing<'a>) -> Self {
         let promised = matches!(sharing, Sharing::Promised(_));
-        let excused = promised && (evidence::assumes_lock(cx.program, act.function) || is_lifecycle(cx, act));
+        let excused = promised
+            && (evidence::assumes_lock(cx.program, act.function)
+                || is_lifecycle(cx, act)
+                || !is_covered(cx, act)
+                || cx.program.is_one_turn(act, &check));
         let confidence = if excused { Confidence::Low } else { sharing.confidence() };
         Self { act, check, sharing, confidence }
     }
@@ -48,10 +52,8 @@ impl<'a> Hazard<'a> {
         let span = cx.program.span(self.act.module, self.check.range);
         let finding = Finding::new(span, self.confidence, message).label(label);
         let act = evidence::span_of(cx.program, self.act);
-        let finding = match act == span {
-            true => finding,
-            false => finding.evidence(Evidence::new(EvidenceRole::OtherAccess, act, acted)),
-        };
+        let finding =
+            if act == span { finding } else { finding.evidence(Evidence::new(EvidenceRole::OtherAccess, act, acted)) };
         evidence::explain(cx.program, finding, self.act, &self.sharing)
     }
 }
@@ -59,12 +61,44 @@ impl<'a> Hazard<'a> {
 /// Methods that open or close an object: whoever promises thread safety seldom means them.
 fn is_lifecycle(cx: &RuleContext<'_>, act: &Access) -> bool {
     const NAMES: &[&str] = &[
-        "start", "stop", "open", "close", "shutdown", "connect", "disconnect", "join", "setup", "teardown", "begin",
-        "__enter__", "__exit__", "__aenter__", "__aexit__", "__del__", "terminate", "reset", "finish", "configure",
+        "start",
+        "stop",
+        "open",
+        "close",
+        "shutdown",
+        "connect",
+        "disconnect",
+        "join",
+        "setup",
+        "teardown",
+        "begin",
+        "enter",
+        "exit",
+        "aenter",
+        "aexit",
+        "del",
+        "terminate",
+        "reset",
+        "finish",
+        "configure",
+        "attach",
+        "detach",
+        "install",
+        "uninstall",
+        "init",
+        "initialize",
+        "initialise",
     ];
     let (module, _) = cx.program.func_local(act.function);
     let name = cx.program.module(module).facts.name(cx.program.function(act.function).name);
-    NAMES.contains(&name.trim_start_matches('_')) || NAMES.contains(&name)
+    let first = name.trim_matches('_').split('_').next().unwrap_or_default();
+    NAMES.contains(&first)
+}
+
+/// Whether a promise of thread safety covers a place: it is guarded by a lock somewhere, or a user's thread comes here.
+pub(crate) fn is_covered(cx: &RuleContext<'_>, act: &Access) -> bool {
+    let guarded = cx.program.accesses(act.place).iter().any(|other| !cx.program.held_at_access(other).is_empty());
+    guarded || cx.program.on_main(act.function) || cx.program.callers(act.function).is_empty()
 }
 
 /// Reports the hazards of one place as one finding: the surest, then the first; the others are shown beside it.
@@ -76,7 +110,12 @@ pub(crate) fn report<'a>(
 ) {
     let mut hazards: Vec<Hazard<'_>> = hazards.collect();
     hazards.sort_by_key(|hazard| {
-        (std::cmp::Reverse(hazard.confidence), hazard.act.module != cx.module, hazard.act.module, hazard.check.range.start())
+        (
+            std::cmp::Reverse(hazard.confidence),
+            hazard.act.module != cx.module,
+            hazard.act.module,
+            hazard.check.range.start(),
+        )
     });
     let Some(first) = hazards.first() else { return };
     if !findings.wants(first.confidence) {
@@ -106,13 +145,17 @@ pub(crate) fn lock_advice(cx: &RuleContext<'_>, place: Place, otherwise: &str) -
 pub(crate) fn removes(other: &Access) -> bool {
     match other.kind {
         AccessKind::Delete(_) | AccessKind::Write(Touch::Whole, _) => true,
-        AccessKind::Method(method, Effect::Resize) => {
-            [
-                sym!("pop"), sym!("popitem"), sym!("popleft"), sym!("remove"), sym!("discard"), sym!("clear"),
-                sym!("difference_update"), sym!("intersection_update"),
-            ]
-            .contains(&method)
-        }
+        AccessKind::Method(method, Effect::Resize) => [
+            sym!("pop"),
+            sym!("popitem"),
+            sym!("popleft"),
+            sym!("remove"),
+            sym!("discard"),
+            sym!("clear"),
+            sym!("difference_update"),
+            sym!("intersection_update"),
+        ]
+        .contains(&method),
         _ => false,
     }
 }
@@ -122,7 +165,14 @@ pub(crate) fn is_own_key(cx: &RuleContext<'_>, act: &Access, key: TermId) -> boo
     let facts = &cx.program.module(act.module).facts;
     let own = |term: TermId| match facts.terms.get(term) {
         Term::Call(call) => cx.program.library_callee(act.module, call).is_some_and(|name| {
-            [qual!("threading.get_ident"), qual!("threading.current_thread"), qual!("_thread.get_ident"), qual!("threading.get_native_id"), qual!("asyncio.current_task")].contains(&name)
+            [
+                qual!("threading.get_ident"),
+                qual!("threading.current_thread"),
+                qual!("_thread.get_ident"),
+                qual!("threading.get_native_id"),
+                qual!("asyncio.current_task"),
+            ]
+            .contains(&name)
         }),
         _ => false,
     };
@@ -167,8 +217,8 @@ pub(crate) fn stores_value(cx: &RuleContext<'_>, other: &Access) -> bool {
 pub(crate) fn is_singleton(cx: &RuleContext<'_>, act: &Access) -> bool {
     let AccessKind::Write(_, value) = act.kind else { return false };
     match act.place.root {
-        PlaceRoot::ClassAttr(..) | PlaceRoot::Cell(..) => makes_instance(cx, act, value, 0),
-        PlaceRoot::Attr(..) | PlaceRoot::Global(..) => false,
+        PlaceRoot::Cell(..) => makes_instance(cx, act, value, 0),
+        _ => cx.program.is_class_level(act.place) && makes_instance(cx, act, value, 0),
     }
 }
 
@@ -229,7 +279,9 @@ pub(crate) fn built_afterwards(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy) 
                 _ => is_flag,
             },
             EventKind::Call(call) => match facts.terms.get(facts.calls[call.index()].callee) {
-                Term::Attr(base, method) => (is_flag && !is_log(cx, act, call)) || (is_it(base) && is_building(facts.name(method))),
+                Term::Attr(base, method) => {
+                    (is_flag && !is_log(cx, act, call)) || (is_it(base) && is_building(facts.name(method)))
+                }
                 _ => is_flag,
             },
             _ => false,
@@ -241,8 +293,29 @@ pub(crate) fn built_afterwards(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy) 
 /// Methods that complete an object rather than use it.
 fn is_building(method: &str) -> bool {
     const STARTS: &[&str] = &[
-        "connect", "start", "setup", "set_", "init", "load", "open", "bind", "listen", "config", "register", "update",
-        "append", "extend", "add", "insert", "fill", "populate", "prepare", "build", "read", "setdefault", "subscribe",
+        "connect",
+        "start",
+        "setup",
+        "set_",
+        "init",
+        "load",
+        "open",
+        "bind",
+        "listen",
+        "config",
+        "register",
+        "update",
+        "append",
+        "extend",
+        "add",
+        "insert",
+        "fill",
+        "populate",
+        "prepare",
+        "build",
+        "read",
+        "setdefault",
+        "subscribe",
     ];
     STARTS.iter().any(|start| method.trim_start_matches('_').starts_with(start))
 }
@@ -250,7 +323,9 @@ fn is_building(method: &str) -> bool {
 fn is_log(cx: &RuleContext<'_>, act: &Access, call: crate::facts::CallIx) -> bool {
     let facts = &cx.program.module(act.module).facts;
     match facts.terms.get(facts.calls[call.index()].callee) {
-        Term::Attr(_, method) => ["debug", "info", "warning", "warn", "error", "exception", "log", "is_set"].contains(&facts.name(method)),
+        Term::Attr(_, method) => {
+            ["debug", "info", "warning", "warn", "error", "exception", "log", "is_set"].contains(&facts.name(method))
+        }
         _ => false,
     }
 }

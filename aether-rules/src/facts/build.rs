@@ -62,7 +62,7 @@ fn says_thread_safe(body: &[Stmt]) -> bool {
     let Some(docstring) = first.value.as_string_literal_expr() else { return false };
     let text = docstring.value.to_str().to_ascii_lowercase();
     let promised = ["thread-safe", "thread safe", "threadsafe", "thread safety"];
-    let denied = ["not thread", "n't thread", "non-thread", "non thread", "thread-unsafe", "no thread", "never thread"];
+    let denied = ["not thread", "not necessarily thread", "not be thread", "not fully thread", "not yet thread", "not guaranteed to be thread", "n't thread", "non-thread", "non thread", "thread-unsafe", "no thread", "never thread"];
     promised.iter().any(|words| text.contains(words)) && !denied.iter().any(|words| text.contains(words))
 }
 

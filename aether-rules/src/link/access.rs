@@ -142,7 +142,7 @@ pub(super) fn collect(program: &mut Program) {
         });
         found.into_iter().flatten().collect()
     };
-    let keep = |place: &Place| show_all || relevant.contains(place) || snapshot.promise_of(*place).is_some() || snapshot.declared_guard(*place).is_some();
+    let keep = |place: &Place| show_all || relevant.contains(place) || snapshot.promise_of(*place).is_some() || snapshot.declared_guard(*place).is_some() || snapshot.is_class_state(*place);
     let mut all: Vec<Access> = par_modules(snapshot, |module| {
         let mut kept = Vec::new();
         for_each(snapshot, module, &|_| true, &mut |access| {

@@ -6,23 +6,19 @@
 //! *Invariant:* a [`Check`] was evaluated before the access it decides, in the same function, and asks about the very
 //! place the access acts on.
 
+mod search;
+
 use ruff_text_size::{TextRange, TextSize};
 
-use super::access::{Access, AccessKind, Touch};
-use super::kind::{FuncId, Kind, ModuleId};
+use self::search::{Probe, Search};
+use super::access::Access;
+use super::handlers::{LOOKUP_ERRORS, attempt_of};
+use super::kind::{FuncId, ModuleId};
 use super::locks::LockSet;
 use super::places::PlaceRoot;
 use super::program::Program;
 use super::sharing::{Conflict, Sharing, ThreadOf};
-use crate::facts::{
-    Arm, CallIx, Comparison, Const, CtxIx, CtxKind, EventIx, EventKind, FuncIx, ModuleFacts, Qual, ScopeKind, Sym, Term,
-    TermId,
-};
-use crate::model::Role;
-use crate::{qual, sym};
-
-/// How deep a test may nest, and how many local names may stand between it and the place.
-const MAX_DEPTH: usize = 6;
+use crate::facts::{Arm, CtxIx, CtxKind, EventIx, EventKind, Term, TermId};
 
 /// A test that decided that an access happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +33,17 @@ pub struct Check {
     pub range: TextRange,
     /// The condition it decides: the access stands in it.
     pub branch: CtxIx,
+    /// Whether the test alone decided, or was one of several that may have.
+    pub certainty: Certainty,
+}
+
+/// Whether a test alone decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certainty {
+    /// The access only happens if it answered so.
+    Alone,
+    /// `if a and b: … else: <here>`: perhaps it was the other.
+    OneOfSeveral,
 }
 
 /// What a test asks about a place.
@@ -72,316 +79,25 @@ impl Answer {
     }
 }
 
-/// How much it matters that a value was made twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Worth {
-    /// It is `None`.
-    Nothing,
-    /// One is as good as the other: an immutable value, a function, a module.
-    Same,
-    /// Nothing is known of it.
-    Unknown,
-    /// A built-in container: what is put into the lost one is lost.
-    Container,
-    /// An object with an identity.
-    Object,
-}
-
-/// What a test is about, before it is matched with a place.
-#[derive(Clone, Copy, Debug)]
-enum Subject {
-    Term(TermId),
-    Attribute(TermId, Sym),
-}
-
-/// One function, and the access whose tests are looked for.
-struct Search<'a> {
-    program: &'a Program,
-    facts: &'a ModuleFacts,
-    module: ModuleId,
-    function: FuncIx,
-    act: &'a Access,
-    /// The condition under examination.
-    branch: CtxIx,
-    found: Vec<Check>,
-}
-
-/// One part of a test: the expression, which way it went, and where it ends.
-#[derive(Clone, Copy)]
-struct Probe {
-    term: TermId,
-    arm: Arm,
-    limit: TextSize,
-    depth: usize,
-}
-
-impl Search<'_> {
-    /// What a test that went one way says about the place.
-    fn test(&mut self, probe: Probe) {
-        if probe.depth > MAX_DEPTH {
-            return;
-        }
-        let inner = |term, arm| Probe { term, arm, depth: probe.depth + 1, ..probe };
-        match self.facts.terms.get(probe.term) {
-            Term::Not(operand) => {
-                let arm = if probe.arm == Arm::Then { Arm::Else } else { Arm::Then };
-                self.test(inner(operand, arm));
-            }
-            Term::And(a, b) | Term::Or(a, b) => {
-                self.test(inner(a, probe.arm));
-                self.test(inner(b, probe.arm));
-            }
-            Term::Compare(comparison, left, right) => self.comparison(probe, (comparison, left, right)),
-            Term::Call(call) => self.call(probe, call),
-            Term::Item(container, key) => {
-                self.add(Subject::Term(container), Asked::Key(key), Answer::when(probe.arm), probe.limit);
-            }
-            Term::Name(_) if self.is_plain_local(probe.term) => self.through_local(probe, Search::test),
-            _ => self.add(Subject::Term(probe.term), Asked::Truth, Answer::when(probe.arm), probe.limit),
-        }
-    }
-
-    fn comparison(&mut self, probe: Probe, (comparison, left, right): (Comparison, TermId, TermId)) {
-        let held = Answer::when(probe.arm);
-        let failed = if held == Answer::Present { Answer::Absent } else { Answer::Present };
-        match comparison {
-            Comparison::In => self.add(Subject::Term(self.viewed(right)), Asked::Key(left), held, probe.limit),
-            Comparison::NotIn => self.add(Subject::Term(self.viewed(right)), Asked::Key(left), failed, probe.limit),
-            _ if self.size_of(left).is_some() || self.size_of(right).is_some() => {
-                let subject = self.size_of(left).or_else(|| self.size_of(right));
-                let answer = if comparison == Comparison::Eq { failed } else { Answer::Present };
-                if let Some((subject, asked)) = subject {
-                    self.add(Subject::Term(subject), asked, answer, probe.limit);
-                }
-            }
-            Comparison::Is | Comparison::Eq if self.is_missing(right) => self.value(probe, left, failed),
-            Comparison::IsNot | Comparison::NotEq if self.is_missing(right) => self.value(probe, left, held),
-            _ => {}
-        }
-    }
-
-    /// Whether an expression has a value, as asked by a comparison with `None` or a sentinel.
-    fn value(&mut self, probe: Probe, term: TermId, answer: Answer) {
-        if probe.depth > MAX_DEPTH {
-            return;
-        }
-        match self.facts.terms.get(term) {
-            Term::Call(call) => match self.looked_up(call) {
-                Some((subject, Some(key))) => self.add(subject, Asked::Key(key), answer, probe.limit),
-                Some((subject, None)) => self.add(subject, Asked::Value, answer, probe.limit),
-                None => {}
-            },
-            Term::Item(container, key) => self.add(Subject::Term(container), Asked::Key(key), answer, probe.limit),
-            Term::Name(_) if self.is_plain_local(term) => {
-                let arm = if answer == Answer::Present { Arm::Then } else { Arm::Else };
-                self.through_local(Probe { term, arm, ..probe }, |search, probe| {
-                    search.value(probe, probe.term, Answer::when(probe.arm));
-                });
-            }
-            _ => self.add(Subject::Term(term), Asked::Value, answer, probe.limit),
-        }
-    }
-
-    fn call(&mut self, probe: Probe, call: CallIx) {
-        let answer = Answer::when(probe.arm);
-        let first = self.facts.positional(call, 0).map(|arg| arg.value);
-        let library = self.program.library_callee(self.module, call);
-        if library == Some(qual!("builtins.hasattr")) {
-            let name = self.facts.positional(call, 1).map(|arg| self.facts.terms.get(arg.value));
-            if let (Some(object), Some(Term::Const(Const::Str(name)))) = (first, name) {
-                self.add(Subject::Attribute(object, name), Asked::Value, answer, probe.limit);
-            }
-        } else if library == Some(qual!("builtins.bool")) {
-            if let Some(term) = first {
-                self.test(Probe { term, depth: probe.depth + 1, ..probe });
-            }
-        } else if let Some((subject, asked)) = self.size_of_call(call) {
-            self.add(Subject::Term(subject), asked, answer, probe.limit);
-        } else if let Some((subject, key)) = self.looked_up(call) {
-            self.add(subject, key.map_or(Asked::Truth, Asked::Key), answer, probe.limit);
-        }
-    }
-
-    /// Looks through a local name at what it was given last before the test.
-    fn through_local(&mut self, probe: Probe, next: impl Fn(&mut Self, Probe)) {
-        let Some(var) = self.facts.var_of(probe.term) else { return };
-        let values = &self.facts.vars[var.index()].values;
-        let reads = values.iter().filter_map(|&value| {
-            let event = self.program.last_read_of_value((self.module, self.function), value, probe.limit)?;
-            Some((event, value))
-        });
-        if let Some((event, value)) = reads.max_by_key(|(event, _)| *event) {
-            let limit = self.facts.events[event.index()].range.end();
-            next(self, Probe { term: value, arm: probe.arm, limit, depth: probe.depth + 1 });
-        }
-    }
-
-    /// Notes a question, if it is about the place of the access.
-    fn add(&mut self, subject: Subject, asked: Asked, answer: Answer, limit: TextSize) {
-        let Some(event) = self.read_of(subject, limit) else { return };
-        if event >= self.act.event {
-            return;
-        }
-        let range = self.facts.events[event.index()].range;
-        let check = Check { asked, answer, event, range, branch: self.branch };
-        if self.denotes(subject) && !self.found.contains(&check) {
-            self.found.push(check);
-        }
-    }
-
-    /// Whether the subject of a question is what the access acts on: of the same object, too.
-    fn denotes(&self, subject: Subject) -> bool {
-        match subject {
-            Subject::Term(term) => self.program.same_target(self.act, term),
-            Subject::Attribute(object, name) => match self.facts.terms.get(self.act.term) {
-                Term::Attr(base, attr) => attr == name && base.same(object),
-                _ => false,
-            },
-        }
-    }
-
-    /// The last step before `limit` that reads the subject.
-    fn read_of(&self, subject: Subject, limit: TextSize) -> Option<EventIx> {
-        let reads = |kind: EventKind| match (kind, subject) {
-            (EventKind::Load(read), Subject::Term(term)) => {
-                read.same(term) || matches!(self.facts.terms.get(read), Term::Item(base, _) if base.same(term))
-            }
-            (EventKind::Call(call), Subject::Term(term)) => match self.facts.terms.get(self.facts.calls[call.index()].callee) {
-                Term::Attr(base, _) => base.same(term),
-                _ => false,
-            },
-            (EventKind::Call(call), Subject::Attribute(object, _)) => {
-                self.facts.positional(call, 0).is_some_and(|arg| arg.value.same(object))
-            }
-            _ => false,
-        };
-        self.program.last_event((self.module, self.function), limit, reads)
-    }
-
-    /// `d.keys()` is `d`.
-    fn viewed(&self, container: TermId) -> TermId {
-        super::access::through_view(self.program, self.module, container)
-    }
-
-    /// `None`, or a name that stands for "nothing here yet".
-    fn is_missing(&self, term: TermId) -> bool {
-        let name = match self.facts.terms.get(term) {
-            Term::Const(Const::None) => return true,
-            Term::Attr(_, name) => name,
-            Term::Name(_) => match self.facts.var_of(term) {
-                Some(var) => self.facts.vars[var.index()].name,
-                None => return false,
-            },
-            _ => return false,
-        };
-        let name = self.facts.name(name).to_ascii_lowercase();
-        ["missing", "notset", "not_set", "unset", "undefined", "sentinel", "notfound", "not_found", "no_value", "novalue", "marker"]
-            .iter()
-            .any(|hint| name.contains(hint))
-    }
-
-    /// The container whose size an expression is.
-    fn size_of(&self, term: TermId) -> Option<(TermId, Asked)> {
-        match self.facts.terms.get(term) {
-            Term::Call(call) => self.size_of_call(call),
-            _ => None,
-        }
-    }
-
-    fn size_of_call(&self, call: CallIx) -> Option<(TermId, Asked)> {
-        if self.program.library_callee(self.module, call) == Some(qual!("builtins.len")) {
-            return self.facts.positional(call, 0).map(|arg| (self.viewed(arg.value), Asked::Size));
-        }
-        let Term::Attr(base, method) = self.facts.terms.get(self.facts.calls[call.index()].callee) else { return None };
-        let asks = [sym!("empty"), sym!("full"), sym!("qsize")].contains(&method);
-        let is_queue = self.program.kind(self.module, base).role() == Some(Role::Queue);
-        (asks && is_queue).then_some((base, Asked::State))
-    }
-
-    /// `d.get(k)`, `getattr(x, "name", None)`: what is looked up, and under which key.
-    fn looked_up(&self, call: CallIx) -> Option<(Subject, Option<TermId>)> {
-        let first = self.facts.positional(call, 0)?.value;
-        if self.program.library_callee(self.module, call) == Some(qual!("builtins.getattr")) {
-            let name = self.facts.terms.get(self.facts.positional(call, 1)?.value);
-            let Term::Const(Const::Str(name)) = name else { return None };
-            return Some((Subject::Attribute(first, name), None));
-        }
-        let Term::Attr(base, method) = self.facts.terms.get(self.facts.calls[call.index()].callee) else { return None };
-        let looks = [sym!("get"), sym!("__contains__"), sym!("has_key")].contains(&method);
-        let is_queue = self.program.kind(self.module, base).role() == Some(Role::Queue);
-        (looks && !is_queue).then_some((Subject::Term(base), Some(first)))
-    }
-
-    /// A name only this function sees.
-    fn is_plain_local(&self, term: TermId) -> bool {
-        let Some(var) = self.facts.var_of(term) else { return false };
-        match self.facts.var_scope(var) {
-            ScopeKind::Function(owner) => owner == self.function && !self.facts.vars[var.index()].captured,
-            _ => false,
-        }
-    }
-
-    /// `x = x or make()`, `x = make() if x is None else x`: the test is in the value.
-    fn own_value(&mut self) {
-        let AccessKind::Write(Touch::Whole, value) = self.act.kind else { return };
-        let (Term::Or(a, b) | Term::Either(a, b)) = self.facts.terms.get(value) else { return };
-        self.branch = self.act.ctx;
-        for part in [a, b] {
-            if self.program.same_target(self.act, part) {
-                // The value is evaluated after its target's name begins: look at the whole statement.
-                let before = self.program.last_read_before(self.act, part);
-                if let Some(event) = before {
-                    let range = self.facts.events[event.index()].range;
-                    let check = Check { asked: Asked::Truth, answer: Answer::Absent, event, range, branch: self.branch };
-                    self.found.push(check);
-                }
-            }
-        }
-    }
-
-    /// What the `try` of a handler read: the handler runs because it was not there.
-    fn handled(&mut self, attempt: CtxIx) {
-        let events = self.facts.functions[self.function.index()].events.clone();
-        for index in events {
-            let event = self.facts.events[index as usize];
-            let EventKind::Load(read) = event.kind else { continue };
-            if !self.facts.ctx_within(event.ctx, attempt) || EventIx(index) >= self.act.event {
-                continue;
-            }
-            let (subject, asked) = match (self.act.kind.touch(), self.facts.terms.get(read)) {
-                (Some(Touch::Element(_)), Term::Item(container, key)) => (container, Asked::Key(key)),
-                (Some(Touch::Whole), _) => (read, Asked::Value),
-                _ => continue,
-            };
-            if self.program.same_target(self.act, subject) {
-                let event_ix = EventIx(index);
-                let check = Check { asked, answer: Answer::Absent, event: event_ix, range: event.range, branch: self.branch };
-                self.found.push(check);
-            }
-        }
-    }
-}
-
-impl AccessKind {
-    /// Whether the place or an element is acted on.
-    fn touch(self) -> Option<Touch> {
-        match self {
-            Self::Touch(touch) | Self::Write(touch, _) | Self::Augment(touch, _) | Self::Delete(touch) => Some(touch),
-            Self::Method(..) | Self::Iterate => None,
-        }
-    }
-}
-
 impl Program {
     /// The tests that decided that an access happens, innermost first.
     pub fn checks(&self, act: &Access) -> Vec<Check> {
         let facts = &self.modules[act.module.index()].facts;
         let (_, function) = self.func_local(act.function);
-        let mut search = Search { program: self, facts, module: act.module, function, act, branch: act.ctx, found: Vec::new() };
+        let mut search = Search {
+            program: self,
+            facts,
+            module: act.module,
+            function,
+            act,
+            branch: act.ctx,
+            certainty: Certainty::Alone,
+            found: Vec::new(),
+        };
         for (at, ctx) in facts.ctx_chain(act.ctx) {
             search.branch = at;
             match ctx.kind {
-                CtxKind::Branch(term, arm) => search.test(Probe { term, arm, limit: ctx.range.end(), depth: 0 }),
+                CtxKind::Branch(term, arm) => search.test(Probe { term, arm, within: ctx.range, depth: 0 }),
                 CtxKind::Handler(types) if self.catches(act.module, types, LOOKUP_ERRORS) => {
                     if let Some(attempt) = attempt_of(facts, at) {
                         search.handled(attempt);
@@ -410,20 +126,69 @@ impl Program {
 
     /// Whether a lock is held from a test to the access it decides, without a gap.
     pub fn is_one_step(&self, act: &Access, check: &Check) -> bool {
-        !self.held_across(act.module, act.function, check.event, act.event).is_empty()
-            || self.in_guarded_block(act, check)
-            || self.is_synchronized(act.function)
+        self.are_one_step(act.module, act.function, check.event, act.event)
+    }
+
+    /// Whether a lock is held from one step of a function to a later one, without a gap.
+    pub fn are_one_step(&self, module: ModuleId, function: FuncId, first: EventIx, last: EventIx) -> bool {
+        !self.held_across(module, function, first, last).is_empty()
+            || self.in_guarded_block(module, first, last)
+            || self.is_synchronized(function)
     }
 
     /// How the stretch between a stale test and its access is shared; `None` when it is known not to be.
     pub fn stale_sharing<'a>(&'a self, act: &'a Access, matters: impl Fn(&Access) -> bool) -> Option<Sharing<'a>> {
         if let Some(conflict) = self.conflict_holding(act, &LockSet::default(), &matters) {
-            return Some(Sharing::Proven(conflict));
+            let is_credible = self.is_credible(conflict.thread, act.function)
+                && self.is_credible(conflict.other_thread, conflict.other.function);
+            return is_credible.then_some(Sharing::Proven(conflict));
         }
         match self.sharing(act, &matters) {
             Some(Sharing::Proven(_)) | None => None,
             other => other,
         }
+    }
+
+    /// Another access that matters and may happen on another thread at the same time, whether or not either writes.
+    pub fn overlap<'a>(&'a self, act: &'a Access, matters: impl Fn(&Access) -> bool) -> Option<Conflict<'a>> {
+        let threads = self.threads_of(act);
+        let others = self.accesses(act.place).iter().filter(|other| matters(other));
+        for other in others {
+            for &other_thread in &self.threads_of(other) {
+                for &thread in &threads {
+                    if !self.ordered((act, thread), (other, other_thread)) {
+                        return Some(Conflict { access: act, thread, other, other_thread });
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether a thread plausibly runs a function: the main thread does not run a step of a thread class's own
+    /// loop just because its name has no underscore.
+    pub fn is_credible(&self, thread: ThreadOf, function: FuncId) -> bool {
+        let sites = self.callers(function);
+        let is_own_loop = self.class_of(function).is_some_and(|class| self.is_thread_class(class));
+        thread != ThreadOf::Main
+            || !is_own_loop
+            || sites.is_empty()
+            || sites.iter().any(|site| self.on_main(site.caller))
+    }
+
+    /// Whether a condition is the test of a `while`.
+    pub fn is_loop_test(&self, module: ModuleId, branch: CtxIx) -> bool {
+        let facts = &self.modules[module.index()].facts;
+        let ctx = facts.ctxs[branch.index()];
+        let parent = facts.ctxs[ctx.parent.index()];
+        parent.kind == CtxKind::While && parent.range == ctx.range
+    }
+
+    /// Whether a coroutine goes from a test to its access without suspending: no other task of its loop comes between.
+    pub fn is_one_turn(&self, act: &Access, check: &Check) -> bool {
+        let facts = &self.modules[act.module.index()].facts;
+        let suspends = |at: u32| matches!(facts.events[at as usize].kind, EventKind::Await | EventKind::Yield(_));
+        self.function(act.function).flags.is_async && !(check.event.0..act.event.0).any(suspends)
     }
 
     /// Whether a term denotes what an access acts on: the same place of the same object.
@@ -439,7 +204,7 @@ impl Program {
     }
 
     /// What a local name for one attribute stands for.
-    fn unaliased(&self, module: ModuleId, term: TermId) -> TermId {
+    pub(super) fn unaliased(&self, module: ModuleId, term: TermId) -> TermId {
         let facts = &self.modules[module.index()].facts;
         let Some(var) = facts.var_of(term) else { return term };
         match facts.vars[var.index()].values[..] {
@@ -448,106 +213,34 @@ impl Program {
         }
     }
 
-    /// How much it matters that a value was made twice.
-    pub fn worth(&self, module: ModuleId, value: TermId) -> Worth {
-        self.worth_within(module, value, 0)
-    }
-
-    fn worth_within(&self, module: ModuleId, value: TermId, depth: usize) -> Worth {
-        let facts = &self.modules[module.index()].facts;
-        let known = match self.kind(module, value) {
-            Kind::None => return Worth::Nothing,
-            Kind::Immutable | Kind::Lib(_) | Kind::Module(_) | Kind::Class(_) | Kind::Function(_) | Kind::Method(_) => {
-                Worth::Same
-            }
-            Kind::Object(class) => match crate::model::role_of(class) {
-                Some(Role::Container(_)) => Worth::Container,
-                Some(Role::Immutable) => Worth::Same,
-                _ if is_interchangeable(class) => Worth::Same,
-                _ => Worth::Object,
-            },
-            Kind::Instance(_) => Worth::Object,
-            Kind::Unknown | Kind::Mixed | Kind::Super(_) => Worth::Unknown,
-        };
-        if known != Worth::Unknown || depth >= MAX_DEPTH {
-            return known;
-        }
-        match facts.terms.get(value) {
-            Term::Name(_) => {
-                let Some(var) = facts.var_of(value) else { return Worth::Unknown };
-                let values = facts.vars[var.index()].values.iter();
-                values.map(|&value| self.worth_within(module, value, depth + 1)).max().unwrap_or(Worth::Unknown)
-            }
-            Term::Or(a, b) | Term::Either(a, b) => {
-                self.worth_within(module, a, depth + 1).max(self.worth_within(module, b, depth + 1))
-            }
-            _ => known,
+    /// The n-th positional argument of the call that an access is.
+    pub fn call_argument(&self, access: &Access, position: usize) -> Option<TermId> {
+        let facts = &self.modules[access.module.index()].facts;
+        match facts.events[access.event.index()].kind {
+            EventKind::Call(call) => facts.positional(call, position).map(|arg| arg.value),
+            _ => None,
         }
     }
 
-    /// Whether one of these errors is expected where an access stands: a handler or `suppress` is around it.
-    pub fn tolerates(&self, module: ModuleId, ctx: CtxIx, errors: &[Qual]) -> bool {
-        let facts = &self.modules[module.index()].facts;
-        facts.ctx_chain(ctx).any(|(at, ctx)| match ctx.kind {
-            CtxKind::Try => handlers_of(facts, at).any(|types| self.catches(module, types, errors)),
-            CtxKind::With(term, _) => {
-                let Term::Call(call) = facts.terms.get(term) else { return false };
-                self.library_callee(module, call) == Some(qual!("contextlib.suppress"))
-                    && facts.args_of(call).iter().any(|arg| self.catches(module, arg.value, errors))
-            }
-            _ => false,
-        })
-    }
-
-    /// Whether a handler for these types catches one of the named builtin errors.
-    fn catches(&self, module: ModuleId, types: TermId, errors: &[Qual]) -> bool {
-        let facts = &self.modules[module.index()].facts;
-        if types.is_opaque() {
-            return true;
-        }
-        if let Term::Display(_, list) = facts.terms.get(types) {
-            return facts.terms.list(list).iter().any(|&one| self.catches(module, one, errors));
-        }
-        let Kind::Lib(name) = self.kind(module, types) else { return false };
-        errors.contains(&name) || [qual!("builtins.Exception"), qual!("builtins.BaseException")].contains(&name)
-    }
-
-    /// Earlier `try` blocks that would have returned, had they not failed: the access follows them.
-    fn left_attempts(&self, act: &Access) -> Vec<CtxIx> {
-        let facts = &self.modules[act.module.index()].facts;
-        let (_, function) = self.func_local(act.function);
-        let around: Vec<CtxIx> = facts.ctx_chain(act.ctx).map(|(at, _)| at).collect();
-        let mut found: Vec<CtxIx> = Vec::new();
-        for event in facts.events_of(function) {
-            if !matches!(event.kind, EventKind::Return(_)) || event.range.start() >= act.range.start() {
-                continue;
-            }
-            let attempt = facts.ctx_chain(event.ctx).find(|(_, ctx)| ctx.kind == CtxKind::Try);
-            let Some((at, ctx)) = attempt else { continue };
-            let fails_over = handlers_of(facts, at).any(|types| self.catches(act.module, types, LOOKUP_ERRORS));
-            if fails_over && around.contains(&ctx.parent) && !around.contains(&at) && !found.contains(&at) {
-                found.push(at);
-            }
-        }
-        found
-    }
-
-    /// The last step of a function before `limit` that is wanted.
-    fn last_event(
+    /// The last step before an access, in a stretch of its function, that is wanted.
+    pub(super) fn last_event(
         &self,
-        (module, function): (ModuleId, FuncIx),
-        limit: TextSize,
+        act: &Access,
+        within: TextRange,
         wanted: impl Fn(EventKind) -> bool,
     ) -> Option<EventIx> {
-        let facts = &self.modules[module.index()].facts;
+        let facts = &self.modules[act.module.index()].facts;
+        let (_, function) = self.func_local(act.function);
         let first = facts.functions[function.index()].events.start;
-        let events = facts.events_of(function).iter().enumerate();
-        let mut found = events.rev().filter(|(_, event)| event.range.start() < limit && wanted(event.kind));
-        found.next().map(|(at, _)| EventIx(first + at as u32))
+        let is_it = |at: &u32| {
+            let event = facts.events[*at as usize];
+            within.contains_range(event.range) && wanted(event.kind)
+        };
+        (first..act.event.0).rev().find(is_it).map(EventIx)
     }
 
     /// The last step before an access that reads a term.
-    fn last_read_before(&self, act: &Access, term: TermId) -> Option<EventIx> {
+    pub(super) fn last_read_before(&self, act: &Access, term: TermId) -> Option<EventIx> {
         let facts = &self.modules[act.module.index()].facts;
         let (_, function) = self.func_local(act.function);
         let first = facts.functions[function.index()].events.start;
@@ -555,10 +248,11 @@ impl Program {
         (first..act.event.0).rev().find(reads).map(EventIx)
     }
 
-    /// The step that made the value a local name was given.
-    fn last_read_of_value(&self, place: (ModuleId, FuncIx), value: TermId, limit: TextSize) -> Option<EventIx> {
-        let facts = &self.modules[place.0.index()].facts;
-        self.last_event(place, limit, |kind| match (kind, facts.terms.get(value)) {
+    /// The step that made the value a local name was given, before `limit`.
+    pub(super) fn last_read_of_value(&self, act: &Access, value: TermId, limit: TextSize) -> Option<EventIx> {
+        let facts = &self.modules[act.module.index()].facts;
+        let within = TextRange::up_to(limit);
+        self.last_event(act, within, |kind| match (kind, facts.terms.get(value)) {
             (EventKind::Call(call), Term::Call(made)) => call == made,
             (EventKind::Load(read), Term::Compare(_, left, right)) => read.same(left) || read.same(right),
             (EventKind::Load(read), Term::Not(inner)) => read.same(inner),
@@ -567,17 +261,17 @@ impl Program {
         })
     }
 
-    /// Whether test and access stand in one block of something that is a lock by its name.
-    fn in_guarded_block(&self, act: &Access, check: &Check) -> bool {
-        let facts = &self.modules[act.module.index()].facts;
-        let from = facts.events[check.event.index()].ctx;
-        facts.ctx_chain(act.ctx).any(|(at, ctx)| match ctx.kind {
-            CtxKind::With(term, _) => facts.ctx_within(from, at) && self.sounds_like_a_lock(act.module, term),
+    /// Whether two steps stand in one block of something that is a lock by its name.
+    fn in_guarded_block(&self, module: ModuleId, first: EventIx, last: EventIx) -> bool {
+        let facts = &self.modules[module.index()].facts;
+        let (from, to) = (facts.events[first.index()].ctx, facts.events[last.index()].ctx);
+        facts.ctx_chain(to).any(|(at, ctx)| match ctx.kind {
+            CtxKind::With(term, _) => facts.ctx_within(from, at) && self.sounds_like_a_lock(module, term),
             _ => false,
         })
     }
 
-    fn sounds_like_a_lock(&self, module: ModuleId, term: TermId) -> bool {
+    pub(super) fn sounds_like_a_lock(&self, module: ModuleId, term: TermId) -> bool {
         let facts = &self.modules[module.index()].facts;
         let name = match facts.terms.get(term) {
             Term::Call(call) => return self.sounds_like_a_lock(module, facts.calls[call.index()].callee),
@@ -597,120 +291,5 @@ impl Program {
         let (module, local) = self.func_local(function);
         let decorators = &self.modules[module.index()].facts.functions[local.index()].decorators;
         decorators.iter().any(|&decorator| self.sounds_like_a_lock(module, decorator))
-    }
-}
-
-/// What a missing element, attribute or name raises.
-const LOOKUP_ERRORS: &[Qual] = &[
-    qual!("builtins.KeyError"),
-    qual!("builtins.LookupError"),
-    qual!("builtins.IndexError"),
-    qual!("builtins.AttributeError"),
-    qual!("builtins.NameError"),
-];
-
-/// Library calls whose results are as good as each other.
-fn is_interchangeable(class: Qual) -> bool {
-    const NAMES: &[Qual] = &[
-        qual!("re.compile"), qual!("regex.compile"), qual!("struct.Struct"), qual!("logging.getLogger"),
-        qual!("logging.Logger"), qual!("importlib.import_module"), qual!("builtins.__import__"),
-        qual!("socket.gethostname"), qual!("socket.getfqdn"), qual!("os.getpid"), qual!("os.getcwd"),
-        qual!("shutil.which"), qual!("pathlib.Path"), qual!("decimal.Decimal"), qual!("uuid.UUID"),
-        qual!("builtins.property"), qual!("operator.attrgetter"), qual!("operator.itemgetter"),
-        qual!("inspect.signature"), qual!("typing.get_type_hints"), qual!("types.MappingProxyType"),
-        qual!("datetime.datetime"), qual!("datetime.timedelta"), qual!("builtins.slice"), qual!("builtins.type"),
-    ];
-    NAMES.contains(&class)
-}
-
-/// The `try` body whose failure a handler handles: the nearest before it, under the same condition.
-fn attempt_of(facts: &ModuleFacts, handler: CtxIx) -> Option<CtxIx> {
-    let parent = facts.ctxs[handler.index()].parent;
-    let before = (0..handler.index()).rev();
-    let mut attempts = before.filter(|&at| facts.ctxs[at].kind == CtxKind::Try && facts.ctxs[at].parent == parent);
-    attempts.next().map(CtxIx::at)
-}
-
-/// The types that the handlers of a `try` body handle. Its `finally`, empty or not, comes after them.
-fn handlers_of(facts: &ModuleFacts, attempt: CtxIx) -> impl Iterator<Item = TermId> + '_ {
-    let parent = facts.ctxs[attempt.index()].parent;
-    let header = facts.ctxs[attempt.index()].range;
-    let after = facts.ctxs[attempt.index() + 1..].iter().filter(move |ctx| ctx.parent == parent);
-    let mine = after.take_while(move |ctx| !(ctx.kind == CtxKind::Finally && ctx.range == header));
-    mine.filter_map(|ctx| match ctx.kind {
-        CtxKind::Handler(types) => Some(types),
-        _ => None,
-    })
-}
-
-impl Program {
-    /// The n-th positional argument of the call that an access is.
-    pub fn call_argument(&self, access: &Access, position: usize) -> Option<TermId> {
-        let facts = &self.modules[access.module.index()].facts;
-        match facts.events[access.event.index()].kind {
-            EventKind::Call(call) => facts.positional(call, position).map(|arg| arg.value),
-            _ => None,
-        }
-    }
-}
-
-impl Program {
-    /// Where a class body makes an attribute.
-    pub fn class_variable_span(&self, place: super::places::Place) -> Option<crate::source::Span> {
-        let (PlaceRoot::ClassAttr(class, name) | PlaceRoot::Attr(class, name)) = place.root else { return None };
-        let var = self.class(class).attrs.get(&name)?.class_var?;
-        let (module, _) = self.class_local(class);
-        Some(self.span(module, self.modules[module.index()].facts.vars[var.index()].range))
-    }
-}
-
-impl Program {
-    /// Another access that matters and may happen on another thread at the same time, whether or not either writes.
-    pub fn overlap<'a>(&'a self, act: &'a Access, matters: impl Fn(&Access) -> bool) -> Option<Conflict<'a>> {
-        let threads = self.threads_of(act);
-        let others = self.accesses(act.place).iter().filter(|other| matters(other));
-        for other in others {
-            for &other_thread in &self.threads_of(other) {
-                for &thread in &threads {
-                    if !self.ordered((act, thread), (other, other_thread)) {
-                        return Some(Conflict { access: act, thread, other, other_thread });
-                    }
-                }
-            }
-        }
-        None
-    }
-}
-
-impl Program {
-    /// A thread that runs a function while another thread may run it, too.
-    pub fn parallel_thread(&self, function: FuncId) -> Option<ThreadOf> {
-        let mut visits = self.thread_visits(function);
-        let first = visits.next()?;
-        let others = visits.any(|other| other.root != first.root);
-        (others || self.overlaps_itself(first.root)).then_some(ThreadOf::Root(first.root))
-    }
-
-    /// Where a function's decorator is read, just before its header.
-    pub fn read_span(&self, module: ModuleId, function: FuncIx, decorator: TermId) -> Option<crate::source::Span> {
-        let facts = &self.modules[module.index()].facts;
-        let declaration = &facts.functions[function.index()];
-        let callee = match facts.terms.get(decorator) {
-            Term::Call(call) => return Some(self.span(module, facts.calls[call.index()].range)),
-            _ => decorator,
-        };
-        let before = facts.events.iter().filter(|event| {
-            matches!(event.kind, EventKind::Load(read) if read.same(callee))
-                && declaration.range.contains_range(event.range)
-                && event.range.start() < declaration.name_range.start()
-        });
-        let by_name = || {
-            // A plain imported name leaves no event: an only decorator stands where the definition begins.
-            let var = facts.var_of(callee).filter(|_| declaration.decorators.len() == 1)?;
-            let length = TextSize::of(facts.name(facts.vars[var.index()].name));
-            let start = declaration.range.start();
-            Some(self.span(module, TextRange::new(start, start + TextSize::of('@') + length)))
-        };
-        before.map(|event| self.span(module, event.range)).next().or_else(by_name)
     }
 }

@@ -102,6 +102,10 @@ pub enum ContainerKind {
 const ALIASES: &[(&str, &str)] = &[
     ("_thread.allocate_lock", "threading.Lock"),
     ("_thread.allocate", "threading.Lock"),
+    ("six.moves._thread.allocate_lock", "threading.Lock"),
+    ("six.moves._dummy_thread.allocate_lock", "threading.Lock"),
+    ("_dummy_thread.allocate_lock", "threading.Lock"),
+    ("dummy_thread.allocate_lock", "threading.Lock"),
     ("_thread.LockType", "threading.Lock"),
     ("_thread.lock", "threading.Lock"),
     ("_thread.RLock", "threading.RLock"),

@@ -3,10 +3,10 @@
 use crate::check_then_act::{self, Hazard};
 use crate::declare_rule;
 use crate::facts::{Const, Term, TermId};
-use crate::link::{Access, AccessKind, Answer, Asked, Place, Touch, Worth};
+use crate::link::{Access, AccessKind, Answer, Asked, Place, Sharing, Touch, Worth};
 use crate::model::{Effect, Role};
-use crate::{Confidence, Finding, Findings, RuleContext};
 use crate::sym;
+use crate::{Confidence, Finding, Findings, RuleContext};
 
 declare_rule! {
     /// ## What it does
@@ -60,7 +60,8 @@ declare_rule! {
     ///
     /// ## Limits
     /// Keys are the same when they are spelled the same. A check behind another function's return value is not
-    /// followed. Storing an immutable value twice does no harm and is shown under `--all` only.
+    /// followed. Storing an immutable value twice does no harm and is shown under `--all` only; so is, where no thread is
+    /// known, a value that may be computed twice alike.
     ///
     /// ## References
     /// - [Thread safety guarantees](https://docs.python.org/3/library/threadsafety.html)
@@ -88,15 +89,35 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
     }
     let sharing = cx.program.stale_sharing(act, |other| inserts(cx, other) && may_be_same_key(cx, act, other))?;
     let hazard = Hazard::new(cx, act, check, sharing);
-    let worth = cx.program.worth(act.module, value);
-    Some(if worth <= Worth::Same { hazard.at_most(Confidence::Low) } else { hazard })
+    let harmless = match cx.program.worth(act.module, value) {
+        Worth::Nothing | Worth::Same => true,
+        // What is computed twice is computed alike, as far as anybody knows; what is filled later is lost.
+        Worth::Unknown => matches!(hazard.sharing, Sharing::Promised(_)),
+        Worth::Container => matches!(hazard.sharing, Sharing::Promised(_)) && !is_empty_container(cx, act, value),
+        Worth::Object => false,
+    };
+    Some(if harmless { hazard.at_most(Confidence::Low) } else { hazard })
+}
+
+/// `[]`, `{}`, `set()`: made to be filled.
+fn is_empty_container(cx: &RuleContext<'_>, act: &Access, value: TermId) -> bool {
+    let facts = &cx.program.module(act.module).facts;
+    match facts.terms.get(value) {
+        Term::Display(_, list) => facts.terms.list(list).is_empty(),
+        Term::Call(call) => !facts
+            .args_of(call)
+            .iter()
+            .any(|arg| matches!(cx.program.kind(act.module, arg.value).role(), Some(Role::Container(_)))),
+        _ => false,
+    }
 }
 
 /// The key and the value of an insertion: into a dict, or of a value into a list.
 fn inserted(cx: &RuleContext<'_>, act: &Access) -> Option<(TermId, TermId)> {
     match act.kind {
         AccessKind::Write(Touch::Element(key), value) => {
-            let is_list = matches!(cx.program.kind_at(act).role(), Some(Role::Container(crate::model::ContainerKind::List)));
+            let is_list =
+                matches!(cx.program.kind_at(act).role(), Some(Role::Container(crate::model::ContainerKind::List)));
             (!is_list).then_some((key, value))
         }
         AccessKind::Method(method, _) if method == sym!("append") => {
@@ -113,7 +134,8 @@ fn inserts(cx: &RuleContext<'_>, other: &Access) -> bool {
         AccessKind::Write(..) => inserted(cx, other).is_some(),
         AccessKind::Augment(Touch::Element(_), _) => true,
         AccessKind::Method(method, Effect::Resize) => {
-            [sym!("setdefault"), sym!("update"), sym!("append"), sym!("extend"), sym!("insert"), sym!("__setitem__")].contains(&method)
+            [sym!("setdefault"), sym!("update"), sym!("append"), sym!("extend"), sym!("insert"), sym!("__setitem__")]
+                .contains(&method)
         }
         _ => false,
     }
@@ -137,10 +159,19 @@ fn may_be_same_key(cx: &RuleContext<'_>, act: &Access, other: &Access) -> bool {
 fn describe(cx: &RuleContext<'_>, place: Place, hazard: &Hazard<'_>) -> Finding {
     let name = cx.program.place_name(place);
     let message = format!("two threads may both find the key missing in `{name}` and both store a value");
-    let finding = hazard.finding(cx, message, "whether it is there may be out of date when it is stored", "stored here");
+    let finding =
+        hazard.finding(cx, message, "whether it is there may be out of date when it is stored", "stored here");
     let split = !cx.program.held_at_access(hazard.act).is_empty();
-    let finding = if split { finding.note("the lock is not held from the test to the store: what was tested may have changed") } else { finding };
-    finding
-        .note("all builds: the GIL may be handed over between the test and the store")
-        .help(check_then_act::lock_advice(cx, place, "use `setdefault`, which has one winner, or hold one lock from the test to the store"))
+    let finding = if split {
+        finding.note("the lock is not held from the test to the store: what was tested may have changed")
+    } else {
+        finding
+    };
+    finding.note("all builds: the GIL may be handed over between the test and the store").help(
+        check_then_act::lock_advice(
+            cx,
+            place,
+            "use `setdefault`, which has one winner, or hold one lock from the test to the store",
+        ),
+    )
 }

@@ -3,7 +3,7 @@
 use crate::check_then_act::{self, Hazard};
 use crate::declare_rule;
 use crate::facts::{Const, EventKind, Qual, Term, TermId};
-use crate::link::{Access, AccessKind, Answer, Asked, Place, Touch};
+use crate::link::{Access, AccessKind, Answer, Asked, Certainty, Place, Touch};
 use crate::model::{ContainerKind, Role};
 use crate::{Finding, Findings, RuleContext};
 use crate::{qual, sym};
@@ -61,7 +61,12 @@ declare_rule! {
 }
 
 /// What taking from an empty container raises.
-const ERRORS: &[Qual] = &[qual!("builtins.IndexError"), qual!("builtins.KeyError"), qual!("builtins.LookupError"), qual!("builtins.AttributeError")];
+const ERRORS: &[Qual] = &[
+    qual!("builtins.IndexError"),
+    qual!("builtins.KeyError"),
+    qual!("builtins.LookupError"),
+    qual!("builtins.AttributeError"),
+];
 
 fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     for place in cx.program.places_of(cx.module) {
@@ -76,7 +81,9 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
         return None;
     }
     let asks = |asked: Asked| matches!(asked, Asked::Truth | Asked::Size);
-    let check = cx.program.stale_check(act, |check| check.answer == Answer::Present && asks(check.asked))?;
+    let check = cx.program.stale_check(act, |check| {
+        check.answer == Answer::Present && check.certainty == Certainty::Alone && asks(check.asked)
+    })?;
     if cx.program.tolerates(act.module, act.ctx, ERRORS) {
         return None;
     }
@@ -99,7 +106,9 @@ fn takes(cx: &RuleContext<'_>, act: &Access) -> bool {
         AccessKind::Method(method, _) if method == sym!("pop") => {
             container.is_some() && arguments(cx, act).is_some_and(|args| args.iter().all(|&key| is_end(cx, act, key)))
         }
-        AccessKind::Method(method, _) => method == sym!("popleft") || (container.is_some() && method == sym!("popitem")),
+        AccessKind::Method(method, _) => {
+            method == sym!("popleft") || (container.is_some() && method == sym!("popitem"))
+        }
         _ => false,
     }
 }
@@ -124,7 +133,16 @@ fn describe(cx: &RuleContext<'_>, place: Place, hazard: &Hazard<'_>) -> Finding 
     let name = cx.program.place_name(place);
     let message = format!("another thread may empty `{name}` between the test and the access");
     hazard
-        .finding(cx, message, "whether anything is left may be out of date when it is taken", "taken here: raises if it is empty")
+        .finding(
+            cx,
+            message,
+            "whether anything is left may be out of date when it is taken",
+            "taken here: raises if it is empty",
+        )
         .note("all builds: the GIL may be handed over between the test and the access")
-        .help(check_then_act::lock_advice(cx, place, "take first and handle the IndexError, or use a `queue.SimpleQueue`"))
+        .help(check_then_act::lock_advice(
+            cx,
+            place,
+            "take first and handle the IndexError, or use a `queue.SimpleQueue`",
+        ))
 }

@@ -3,7 +3,7 @@
 use crate::check_then_act::{self, Hazard};
 use crate::declare_rule;
 use crate::facts::{EventKind, Qual, TermId};
-use crate::link::{Access, AccessKind, Answer, Asked, Place, Touch};
+use crate::link::{Access, AccessKind, Answer, Asked, Certainty, Place, Touch};
 use crate::{Finding, Findings, RuleContext};
 use crate::{qual, sym};
 
@@ -55,7 +55,12 @@ declare_rule! {
 }
 
 /// What removing something that is gone raises.
-const ERRORS: &[Qual] = &[qual!("builtins.KeyError"), qual!("builtins.ValueError"), qual!("builtins.LookupError"), qual!("builtins.IndexError")];
+const ERRORS: &[Qual] = &[
+    qual!("builtins.KeyError"),
+    qual!("builtins.ValueError"),
+    qual!("builtins.LookupError"),
+    qual!("builtins.IndexError"),
+];
 
 fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     for place in cx.program.places_of(cx.module) {
@@ -68,7 +73,9 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
 fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
     let key = removed(cx, act)?;
     let is_about = |asked: Asked| matches!(asked, Asked::Key(tested) if tested.same(key));
-    let check = cx.program.stale_check(act, |check| check.answer == Answer::Present && is_about(check.asked))?;
+    let check = cx.program.stale_check(act, |check| {
+        check.answer == Answer::Present && check.certainty == Certainty::Alone && is_about(check.asked)
+    })?;
     if cx.program.tolerates(act.module, act.ctx, ERRORS) || check_then_act::is_own_key(cx, act, key) {
         return None;
     }
@@ -97,7 +104,16 @@ fn describe(cx: &RuleContext<'_>, place: Place, hazard: &Hazard<'_>) -> Finding 
     let name = cx.program.place_name(place);
     let message = format!("another thread may remove the element of `{name}` between the test and the removal");
     hazard
-        .finding(cx, message, "whether it is there may be out of date when it is removed", "removed here: raises if it is gone")
+        .finding(
+            cx,
+            message,
+            "whether it is there may be out of date when it is removed",
+            "removed here: raises if it is gone",
+        )
         .note("all builds: the GIL may be handed over between the test and the removal")
-        .help(check_then_act::lock_advice(cx, place, "remove in one step: `d.pop(key, None)`, `s.discard(x)`, or `try`/`except`"))
+        .help(check_then_act::lock_advice(
+            cx,
+            place,
+            "remove in one step: `d.pop(key, None)`, `s.discard(x)`, or `try`/`except`",
+        ))
 }

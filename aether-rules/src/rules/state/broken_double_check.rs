@@ -89,8 +89,10 @@ fn unrepeated(cx: &RuleContext<'_>, place: Place, act: &Access) -> Option<Findin
     let hazard = if is_same { hazard.at_most(Confidence::Low) } else { hazard };
     let name = cx.program.place_name(place);
     let message = format!("`{name}` was tested before the lock was taken, and is not tested again inside");
-    Some(describe(cx, act, &hazard, (message, "every thread that passed the test stores a value of its own"))
-        .help("repeat the test inside the lock, before the assignment"))
+    Some(
+        describe(cx, act, &hazard, (message, "every thread that passed the test stores a value of its own"))
+            .help("repeat the test inside the lock, before the assignment"),
+    )
 }
 
 /// Tested twice, but others see it before it is complete.
@@ -113,9 +115,11 @@ fn incomplete(cx: &RuleContext<'_>, place: Place, act: &Access) -> Option<Findin
 fn describe(cx: &RuleContext<'_>, act: &Access, hazard: &Hazard<'_>, (message, label): (String, &str)) -> Finding {
     let span = evidence::span_of(cx.program, act);
     let tested = cx.program.span(act.module, hazard.check.range);
-    let finding = Finding::new(span, hazard.confidence, message)
-        .label(label)
-        .evidence(Evidence::new(EvidenceRole::OtherAccess, tested, "tested here, without the lock"));
+    let finding = Finding::new(span, hazard.confidence, message).label(label).evidence(Evidence::new(
+        EvidenceRole::OtherAccess,
+        tested,
+        "tested here, without the lock",
+    ));
     evidence::explain(cx.program, finding, act, &hazard.sharing)
         .note("all builds: threads wait for the lock between the test and the assignment")
 }

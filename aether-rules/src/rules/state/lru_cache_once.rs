@@ -5,13 +5,14 @@ use crate::evidence;
 use crate::facts::{EventKind, FuncIx, Term, TermId};
 use crate::finding::{Evidence, EvidenceRole};
 use crate::link::{FuncId, Kind, ThreadOf, Worth};
-use crate::{Confidence, Finding, Findings, RuleContext};
+use crate::model::Role;
 use crate::qual;
+use crate::{Confidence, Finding, Findings, RuleContext};
 
 declare_rule! {
     /// ## What it does
-    /// Reports `functools.cache` or `lru_cache` on a function that makes a lock, a connection, a pool or another object
-    /// with an identity, or (without arguments) a container, when several threads may call it first.
+    /// Reports `functools.cache` or `lru_cache` on a function that makes a lock, a pool, a queue or a file, or (without
+    /// arguments) any object or container, when several threads may call it first.
     ///
     /// ## Why is this bad?
     /// The cache is consistent, but the function runs outside its lock: two threads that miss both call it, and each
@@ -66,9 +67,10 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     for (local, function) in cx.functions() {
         let Some(decorator) = cache_decorator(cx, local) else { continue };
         let worth = made_worth(cx, local);
-        let takes_nothing = cx.facts().functions[local.index()].params.is_empty();
+        let declaration = &cx.facts().functions[local.index()];
+        let takes_nothing = declaration.params.len() == usize::from(declaration.flags.is_classmethod);
         let confidence = match worth {
-            Some(Worth::Object) => Confidence::High,
+            Some(Worth::Object) if takes_nothing || makes_synchronizer(cx, local) => Confidence::High,
             Some(Worth::Container) if takes_nothing => Confidence::Medium,
             _ => continue,
         };
@@ -91,6 +93,17 @@ fn cache_decorator(cx: &RuleContext<'_>, function: FuncIx) -> Option<TermId> {
         };
         matches!(cx.program.kind(cx.module, callee), Kind::Lib(name)
             if name == qual!("functools.cache") || name == qual!("functools.lru_cache"))
+    })
+}
+
+/// Whether a function makes a lock, pool, queue, thread or file: one per key is meant, and each must exist once.
+fn makes_synchronizer(cx: &RuleContext<'_>, function: FuncIx) -> bool {
+    cx.events(function).any(|(_, event)| match event.kind {
+        EventKind::Return(value) => matches!(
+            cx.program.kind(cx.module, value).role(),
+            Some(Role::Lock(_) | Role::Executor(_) | Role::Queue | Role::Thread | Role::File | Role::Signal)
+        ),
+        _ => false,
     })
 }
 

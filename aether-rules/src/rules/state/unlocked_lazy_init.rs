@@ -4,6 +4,7 @@ use crate::check_then_act::{self, Hazard, Lazy};
 use crate::declare_rule;
 use crate::facts::{Const, Term};
 use crate::link::{Access, Place, PlaceRoot, Sharing, Worth};
+use crate::model::Role;
 use crate::{Confidence, Finding, Findings, RuleContext};
 
 declare_rule! {
@@ -48,7 +49,7 @@ declare_rule! {
     ///
     /// ## Limits
     /// Making an immutable value, a module or a compiled pattern twice does no harm: shown under `--all` only. So are,
-    /// where no thread is known, containers that are never changed once made, flags, and values handed in by the caller.
+    /// where no thread is known, containers that are never changed once made, flags, and values that may be computed alike.
     ///
     /// ## References
     /// - [Python FAQ: thread-safe mutations](https://docs.python.org/3/faq/library.html#what-kinds-of-global-value-mutation-are-thread-safe)
@@ -72,6 +73,10 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
     if !cx.program.held_at_access(act).is_empty() || check_then_act::is_singleton(cx, act) {
         return None;
     }
+    // `while not stopped: … stopped = True` ends a loop, it makes nothing.
+    if cx.program.is_loop_test(act.module, lazy.check.branch) {
+        return None;
+    }
     let sharing = cx.program.stale_sharing(act, |other| check_then_act::stores_value(cx, other))?;
     let hazard = Hazard::new(cx, act, lazy.check, sharing);
     let most = believable(cx, act, &lazy, &hazard.sharing)?;
@@ -88,28 +93,30 @@ fn believable(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy, sharing: &Sharing
             return None;
         }
         let is_early = check_then_act::built_afterwards(cx, act, lazy).is_some();
-        return Some(if is_proven || (is_early && matches!(act.place.root, PlaceRoot::Global(..))) { Confidence::High } else { Confidence::Low });
+        return Some(if is_proven || (is_early && matches!(act.place.root, PlaceRoot::Global(..))) {
+            Confidence::High
+        } else {
+            Confidence::Low
+        });
     }
     let harmless = match cx.program.worth(act.module, lazy.value) {
         Worth::Nothing | Worth::Same => true,
         Worth::Container => !is_proven && !is_changed(cx, act.place),
-        Worth::Unknown => !is_proven && is_handed_in(cx, act, lazy),
-        Worth::Object => false,
+        // What is computed twice is computed alike, as far as anybody knows.
+        Worth::Unknown => !is_proven,
+        Worth::Object => !is_proven && is_async_primitive(cx, act, lazy),
     };
     Some(if harmless { Confidence::Low } else { Confidence::High })
+}
+
+/// Locks and events of asyncio belong to the thread of their loop.
+fn is_async_primitive(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy) -> bool {
+    cx.program.kind(act.module, lazy.value).role() == Some(Role::AsyncPrimitive)
 }
 
 /// Whether what the place holds is changed after it was made.
 fn is_changed(cx: &RuleContext<'_>, place: Place) -> bool {
     cx.program.accesses(place).iter().any(|access| access.kind.writes() && !access.kind.is_whole())
-}
-
-/// Whether the value comes from the caller: it is set once, not made.
-fn is_handed_in(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy) -> bool {
-    let facts = &cx.program.module(act.module).facts;
-    facts.var_of(lazy.value).is_some_and(|var| {
-        facts.vars[var.index()].values.iter().any(|&value| matches!(facts.terms.get(value), Term::Param(..)))
-    })
 }
 
 fn describe(cx: &RuleContext<'_>, place: Place, hazard: &Hazard<'_>) -> Finding {

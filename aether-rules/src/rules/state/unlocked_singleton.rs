@@ -86,5 +86,9 @@ fn describe(cx: &RuleContext<'_>, place: Place, hazard: &Hazard<'_>) -> Finding 
     hazard
         .finding(cx, message, "whether there is an instance may be out of date when one is made", "stored here")
         .note("all builds: an instance is promised to every thread, and the GIL may be handed over after the test")
-        .help(check_then_act::lock_advice(cx, place, "make the instance at import, or hold one class-level lock around test and creation"))
+        .help(check_then_act::lock_advice(
+            cx,
+            place,
+            "make the instance at import, or hold one class-level lock around test and creation",
+        ))
 }

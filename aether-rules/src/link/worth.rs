@@ -1,0 +1,138 @@
+//! How much it matters that a value was made twice.
+//!
+//! *Invariant:* what is not known to have an identity of its own is never [`Worth::Object`].
+
+use super::kind::{Kind, ModuleId};
+use super::program::Program;
+use crate::facts::{Qual, ScopeKind, Term, TermId};
+use crate::model::Role;
+use crate::qual;
+
+/// How deep a value may hide behind local names.
+const MAX_DEPTH: usize = 6;
+
+/// How much it matters that a value was made twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Worth {
+    /// It is `None`.
+    Nothing,
+    /// One is as good as the other: an immutable value, a function, a module.
+    Same,
+    /// Nothing is known of it.
+    Unknown,
+    /// A built-in container: what is put into the lost one is lost.
+    Container,
+    /// An object with an identity.
+    Object,
+}
+
+impl Program {
+    /// How much it matters that a value was made twice.
+    pub fn worth(&self, module: ModuleId, value: TermId) -> Worth {
+        self.worth_within(module, value, 0)
+    }
+
+    fn worth_within(&self, module: ModuleId, value: TermId, depth: usize) -> Worth {
+        let facts = &self.modules[module.index()].facts;
+        if self.exists_already(module, value) {
+            return Worth::Same;
+        }
+        let known = match self.kind(module, value) {
+            Kind::None => return Worth::Nothing,
+            Kind::Immutable | Kind::Lib(_) | Kind::Module(_) | Kind::Class(_) | Kind::Function(_) | Kind::Method(_) => {
+                Worth::Same
+            }
+            Kind::Object(class) => match crate::model::role_of(class) {
+                Some(Role::Container(_)) => Worth::Container,
+                Some(Role::Immutable) => Worth::Same,
+                Some(_) => Worth::Object,
+                None if is_interchangeable(class) => Worth::Same,
+                None if self.constructs(module, value) => Worth::Object,
+                None => Worth::Unknown,
+            },
+            Kind::Instance(_) => Worth::Object,
+            Kind::Unknown | Kind::Mixed | Kind::Super(_) => Worth::Unknown,
+        };
+        if known != Worth::Unknown || depth >= MAX_DEPTH {
+            return known;
+        }
+        match facts.terms.get(value) {
+            Term::Call(_) if self.constructs(module, value) => Worth::Object,
+            Term::Name(_) => {
+                let Some(var) = facts.var_of(value) else { return Worth::Unknown };
+                let values = facts.vars[var.index()].values.iter();
+                values.map(|&value| self.worth_within(module, value, depth + 1)).max().unwrap_or(Worth::Unknown)
+            }
+            Term::Or(a, b) | Term::Either(a, b) => {
+                self.worth_within(module, a, depth + 1).max(self.worth_within(module, b, depth + 1))
+            }
+            _ => known,
+        }
+    }
+
+    /// A global or an attribute: whoever reads it gets the same object.
+    fn exists_already(&self, module: ModuleId, value: TermId) -> bool {
+        let facts = &self.modules[module.index()].facts;
+        match facts.terms.get(value) {
+            Term::Attr(..) => true,
+            Term::Name(_) => facts.var_of(value).is_some_and(|var| facts.var_scope(var) == ScopeKind::Module),
+            _ => false,
+        }
+    }
+
+    /// Whether the name of what a value calls says that it makes something: a class's, or `connect`, `open`, `create_…`.
+    fn constructs(&self, module: ModuleId, value: TermId) -> bool {
+        let facts = &self.modules[module.index()].facts;
+        let Term::Call(call) = facts.terms.get(value) else { return true };
+        let name = match facts.terms.get(facts.calls[call.index()].callee) {
+            Term::Attr(_, name) => facts.name(name),
+            Term::Name(_) => match facts.var_of(facts.calls[call.index()].callee) {
+                Some(var) => facts.name(facts.vars[var.index()].name),
+                // A builtin without a model: `object`, `open`, `memoryview`.
+                None => return true,
+            },
+            _ => return false,
+        };
+        let says =
+            ["connect", "open", "create", "make", "build", "spawn", "session", "client", "pool", "socket", "new"];
+        // `GetExitCode` of a C library is no class.
+        let asks = ["Get", "Is", "Has", "Wait", "Query"].iter().any(|verb| name.starts_with(verb));
+        (name.starts_with(char::is_uppercase) && !asks) || says.iter().any(|hint| name.contains(hint))
+    }
+}
+
+/// Library calls whose results are as good as each other.
+fn is_interchangeable(class: Qual) -> bool {
+    const NAMES: &[Qual] = &[
+        qual!("re.compile"),
+        qual!("regex.compile"),
+        qual!("struct.Struct"),
+        qual!("logging.getLogger"),
+        qual!("logging.Logger"),
+        qual!("importlib.import_module"),
+        qual!("builtins.__import__"),
+        qual!("socket.gethostname"),
+        qual!("socket.getfqdn"),
+        qual!("os.getpid"),
+        qual!("os.getcwd"),
+        qual!("shutil.which"),
+        qual!("pathlib.Path"),
+        qual!("decimal.Decimal"),
+        qual!("uuid.UUID"),
+        qual!("builtins.property"),
+        qual!("operator.attrgetter"),
+        qual!("operator.itemgetter"),
+        qual!("inspect.signature"),
+        qual!("typing.get_type_hints"),
+        qual!("types.MappingProxyType"),
+        qual!("datetime.datetime"),
+        qual!("datetime.timedelta"),
+        qual!("pickle.dumps"),
+        qual!("json.dumps"),
+        qual!("builtins.slice"),
+        qual!("builtins.type"),
+        qual!("builtins.str.maketrans"),
+        qual!("str.maketrans"),
+    ];
+    NAMES.contains(&class)
+}
