@@ -59,10 +59,7 @@ impl Pool for threadpool::ThreadPool {
 }
 
 fn adaptive(max_workers: usize) -> AdaptivePool {
-    let config = PoolConfig {
-        max_workers,
-        ..PoolConfig::default()
-    };
+    let config = PoolConfig { max_workers, ..PoolConfig::default() };
     AdaptivePool::new(config).expect("the bounds are fine")
 }
 
@@ -70,10 +67,7 @@ fn pools(workers: usize) -> Vec<(&'static str, Box<dyn Pool>)> {
     let rayon = rayon::ThreadPoolBuilder::new().num_threads(workers).build();
     vec![
         ("adaptive", Box::new(adaptive(workers))),
-        (
-            "adaptive-fixed",
-            Box::new(AdaptivePool::fixed(workers).expect("one thread at least")),
-        ),
+        ("adaptive-fixed", Box::new(AdaptivePool::fixed(workers).expect("one thread at least"))),
         ("channel", Box::new(Channel::new(workers))),
         ("rayon", Box::new(rayon.expect("one thread at least"))),
         ("threadpool", Box::new(threadpool::ThreadPool::new(workers))),
@@ -116,17 +110,11 @@ fn throughput(criterion: &mut Criterion) {
     let burn = Burn::lasting(Duration::from_micros(100));
     let kinds: [(&str, usize, Body); 2] = [
         ("compute-100us", 400, Arc::new(move || burn.run())),
-        (
-            "sleep-1ms",
-            640,
-            Arc::new(|| std::thread::sleep(Duration::from_millis(1))),
-        ),
+        ("sleep-1ms", 640, Arc::new(|| std::thread::sleep(Duration::from_millis(1)))),
     ];
     for (kind, tasks, task) in &kinds {
         let mut group = criterion.benchmark_group(format!("pool-throughput/{kind}"));
-        group
-            .throughput(Throughput::Elements(*tasks as u64))
-            .sample_size(20);
+        group.throughput(Throughput::Elements(*tasks as u64)).sample_size(20);
         for workers in [2, 32] {
             for (name, pool) in pools(workers) {
                 group.bench_function(BenchmarkId::new(name, workers), |bencher| {

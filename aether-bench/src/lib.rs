@@ -3,10 +3,7 @@
 //!
 //! *Invariant:* knows nothing of linting. What decides (`stats`, the fits, the control law, the verdict) is pure; the
 //! clocks, threads and processes that feed it live beside it in modules of their own.
-#![expect(
-    clippy::cast_precision_loss,
-    reason = "counts and nanoseconds of a run stay far below 2^53"
-)]
+#![expect(clippy::cast_precision_loss, reason = "counts and nanoseconds of a run stay far below 2^53")]
 
 mod num;
 pub mod os;

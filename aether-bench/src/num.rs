@@ -3,19 +3,13 @@
 //! *Invariant:* no conversion here panics; NaN becomes zero, and what does not fit is clamped.
 
 /// The largest integer not above `value`, as an index.
-#[expect(
-    clippy::cast_sign_loss,
-    reason = "clamped to zero first; float casts saturate"
-)]
+#[expect(clippy::cast_sign_loss, reason = "clamped to zero first; float casts saturate")]
 pub(crate) fn floor_index(value: f64) -> usize {
     value.max(0.0) as usize
 }
 
 /// Seconds as whole nanoseconds.
-#[expect(
-    clippy::cast_sign_loss,
-    reason = "clamped to zero first; float casts saturate"
-)]
+#[expect(clippy::cast_sign_loss, reason = "clamped to zero first; float casts saturate")]
 pub(crate) fn seconds_to_ns(seconds: f64) -> u64 {
     (seconds.max(0.0) * 1e9) as u64
 }

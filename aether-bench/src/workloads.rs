@@ -46,11 +46,7 @@ impl Burn {
         let mut state = self.0;
         for _ in 0..self.0 {
             // A chain of dependent operations: no unrolling, no vector unit, the same on every try.
-            state = std::hint::black_box(
-                state
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1),
-            );
+            state = std::hint::black_box(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
         }
     }
 }
@@ -91,11 +87,7 @@ impl EmulatedGil {
         let ticket = turn.next_ticket;
         turn.next_ticket += 1;
         while turn.serving != ticket {
-            turn = self
-                .0
-                .changed
-                .wait(turn)
-                .unwrap_or_else(PoisonError::into_inner);
+            turn = self.0.changed.wait(turn).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -142,16 +134,8 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Sleep,
-        Self::Cpu,
-        Self::Gil,
-        Self::GilLong,
-        Self::Lock,
-        Self::LockIo,
-        Self::Blend,
-        Self::Mixed,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Sleep, Self::Cpu, Self::Gil, Self::GilLong, Self::Lock, Self::LockIo, Self::Blend, Self::Mixed];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -217,10 +201,7 @@ fn mixed() -> Body {
     let burn = Burn::lasting(Duration::from_millis(2));
     let turn = std::sync::atomic::AtomicUsize::new(0);
     Arc::new(move || {
-        if turn
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed)
-            .is_multiple_of(2)
-        {
+        if turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(2) {
             std::thread::sleep(Duration::from_millis(10));
         } else {
             burn.run();

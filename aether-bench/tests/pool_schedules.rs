@@ -28,11 +28,8 @@ struct Small {
 
 impl Small {
     fn new(workers: usize) -> Arc<Self> {
-        let small = Arc::new(Self {
-            gate: Gate::new(workers, workers),
-            ran: Mutex::default(),
-            threads: Mutex::default(),
-        });
+        let small =
+            Arc::new(Self { gate: Gate::new(workers, workers), ran: Mutex::default(), threads: Mutex::default() });
         small.start(&Start::Threads(workers));
         small
     }
@@ -74,11 +71,7 @@ impl Small {
 }
 
 fn schedules() -> usize {
-    let factor = if std::env::var_os("AETHER_STRESS").is_some() {
-        20
-    } else {
-        1
-    };
+    let factor = if std::env::var_os("AETHER_STRESS").is_some() { 20 } else { 1 };
     10_000 * factor
 }
 
@@ -95,10 +88,7 @@ fn draining_runs_every_job_once_whatever_is_resized() {
             let small = Arc::clone(&small);
             thread::spawn(move || {
                 for job in 0..4 {
-                    let start = small
-                        .gate
-                        .push(job)
-                        .expect("open until the end of this thread");
+                    let start = small.gate.push(job).expect("open until the end of this thread");
                     small.start(&start);
                 }
             })

@@ -12,11 +12,7 @@ use aether_bench::pool::{AdaptivePool, PoolConfig, TaskError};
 use aether_bench::stats::rng::Rng;
 
 fn factor() -> usize {
-    if std::env::var_os("AETHER_STRESS").is_some() {
-        10
-    } else {
-        1
-    }
+    if std::env::var_os("AETHER_STRESS").is_some() { 10 } else { 1 }
 }
 
 fn pool(min: usize, max: usize) -> AdaptivePool {
@@ -60,12 +56,9 @@ fn panics_and_resizes_lose_nothing() {
         let (stop, stopped) = mpsc::channel::<()>();
         let thread = std::thread::spawn(move || {
             let mut rng = Rng::new(5);
-            while stopped.recv_timeout(Duration::from_millis(1))
-                == Err(mpsc::RecvTimeoutError::Timeout)
-            {
+            while stopped.recv_timeout(Duration::from_millis(1)) == Err(mpsc::RecvTimeoutError::Timeout) {
                 let min = 1 + rng.below(4);
-                pool.set_bounds(min, min + rng.below(12))
-                    .expect("the bounds are fine");
+                pool.set_bounds(min, min + rng.below(12)).expect("the bounds are fine");
             }
         });
         (stop, thread)
@@ -82,10 +75,7 @@ fn panics_and_resizes_lose_nothing() {
     drop(resizer.0);
     resizer.1.join().expect("the resizer does not panic");
     pool.shutdown();
-    assert!(
-        ran.iter().all(|count| count.load(Relaxed) == 1),
-        "some task was lost or ran twice"
-    );
+    assert!(ran.iter().all(|count| count.load(Relaxed) == 1), "some task was lost or ran twice");
     assert_eq!(pool.metrics().completed, (submitters * each) as u64);
     assert_eq!(pool.metrics().live, 0);
 }
@@ -130,10 +120,7 @@ fn dropping_a_pool_in_mid_flight_runs_everything() {
         let pool = pool(1, 1 + round % 6);
         for _ in 0..tasks {
             let ran = Arc::clone(&ran);
-            drop(
-                pool.submit(move || ran.fetch_add(1, Relaxed))
-                    .expect("the pool is open"),
-            );
+            drop(pool.submit(move || ran.fetch_add(1, Relaxed)).expect("the pool is open"));
         }
         drop(pool);
         assert_eq!(ran.load(Relaxed), tasks);
@@ -164,8 +151,7 @@ fn shutting_down_under_load_accounts_for_every_task() {
                         handles.push(handle);
                     }
                     for handle in handles {
-                        cancelled +=
-                            usize::from(matches!(handle.join(), Err(TaskError::Cancelled)));
+                        cancelled += usize::from(matches!(handle.join(), Err(TaskError::Cancelled)));
                     }
                     accepted - cancelled
                 })
@@ -174,10 +160,7 @@ fn shutting_down_under_load_accounts_for_every_task() {
         start.wait();
         std::thread::sleep(Duration::from_micros(100 * (round as u64 % 20)));
         pool.shutdown_now();
-        let finished: usize = submitters
-            .into_iter()
-            .map(|thread| thread.join().expect("no panic"))
-            .sum();
+        let finished: usize = submitters.into_iter().map(|thread| thread.join().expect("no panic")).sum();
         assert_eq!(finished, ran.load(Relaxed));
     }
 }
@@ -189,18 +172,14 @@ fn tasks_that_wait_for_tasks_never_stand_still() {
             return n;
         }
         let copy = Arc::clone(pool);
-        let left = pool
-            .submit(move || fibonacci(&copy, n - 1))
-            .expect("the pool is open");
+        let left = pool.submit(move || fibonacci(&copy, n - 1)).expect("the pool is open");
         let right = fibonacci(pool, n - 2);
         left.join().expect("no panic") + right
     }
     // One worker only: it has to run what it waits for.
     let pool = Arc::new(pool(1, 1));
     let copy = Arc::clone(&pool);
-    let root = pool
-        .submit(move || fibonacci(&copy, 15))
-        .expect("the pool is open");
+    let root = pool.submit(move || fibonacci(&copy, 15)).expect("the pool is open");
     assert_eq!(root.join().expect("no panic"), 610);
 }
 
@@ -212,14 +191,10 @@ fn declared_blockers_are_made_up_for() {
     let handles: Vec<_> = (0..2)
         .map(|_| {
             let (copy, both) = (Arc::clone(&pool), Arc::clone(&both));
-            pool.submit(move || copy.blocking(|| both.wait().is_leader()))
-                .expect("the pool is open")
+            pool.submit(move || copy.blocking(|| both.wait().is_leader())).expect("the pool is open")
         })
         .collect();
-    let leaders = handles
-        .into_iter()
-        .filter(|_| true)
-        .map(|handle| handle.join().expect("no panic"));
+    let leaders = handles.into_iter().filter(|_| true).map(|handle| handle.join().expect("no panic"));
     assert_eq!(leaders.filter(|leader| *leader).count(), 1);
 }
 
@@ -231,17 +206,9 @@ fn map_is_ordered_lazy_and_bounded() {
     let endless = (0_u64..).inspect(move |_| {
         counter.fetch_add(1, Relaxed);
     });
-    let squares: Vec<u64> = pool
-        .map(endless, |n| n * n)
-        .take(100)
-        .map(|result| result.expect("no panic"))
-        .collect();
+    let squares: Vec<u64> = pool.map(endless, |n| n * n).take(100).map(|result| result.expect("no panic")).collect();
     assert_eq!(squares, (0..100).map(|n| n * n).collect::<Vec<_>>());
-    assert!(
-        taken.load(Relaxed) <= 100 + 2 * 16,
-        "{} items were taken",
-        taken.load(Relaxed)
-    );
+    assert!(taken.load(Relaxed) <= 100 + 2 * 16, "{} items were taken", taken.load(Relaxed));
 }
 
 #[test]
@@ -254,12 +221,7 @@ fn scopes_lend_what_the_caller_owns_and_pass_panics_on() {
             scope.spawn(move || *slot = index * index);
         }
     });
-    assert!(
-        squares
-            .iter()
-            .enumerate()
-            .all(|(index, square)| *square == index * index)
-    );
+    assert!(squares.iter().enumerate().all(|(index, square)| *square == index * index));
     let done = AtomicUsize::new(0);
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         pool.scope(|scope| {
@@ -292,10 +254,7 @@ fn a_scope_on_the_only_worker_does_not_wait_for_itself() {
         });
         sum.into_inner()
     };
-    assert_eq!(
-        pool.submit(task).expect("open").join().expect("no panic"),
-        55
-    );
+    assert_eq!(pool.submit(task).expect("open").join().expect("no panic"), 55);
 }
 
 #[test]
@@ -316,12 +275,7 @@ fn cancelling_is_for_tasks_that_have_not_begun() {
     assert!(matches!(queued.join(), Err(TaskError::Cancelled)));
     drop(go);
     running.join().expect("no panic");
-    assert!(
-        pool.submit(|| ())
-            .expect("open")
-            .join_timeout(Duration::from_mins(1))
-            .is_ok()
-    );
+    assert!(pool.submit(|| ()).expect("open").join_timeout(Duration::from_mins(1)).is_ok());
     pool.shutdown();
     assert!(pool.submit(|| ()).is_err());
 }
@@ -350,20 +304,8 @@ fn metrics_add_up_when_the_work_is_done() {
     }
     pool.shutdown();
     let metrics = pool.metrics();
-    assert_eq!(
-        (
-            metrics.completed,
-            metrics.queued,
-            metrics.active,
-            metrics.target
-        ),
-        (100, 0, 0, 2)
-    );
+    assert_eq!((metrics.completed, metrics.queued, metrics.active, metrics.target), (100, 0, 0, 2));
     assert!(metrics.latency_p99.expect("tasks ran") > Duration::ZERO);
-    let bad = PoolConfig {
-        min_workers: 3,
-        max_workers: 2,
-        ..PoolConfig::default()
-    };
+    let bad = PoolConfig { min_workers: 3, max_workers: 2, ..PoolConfig::default() };
     assert!(AdaptivePool::new(bad).is_err());
 }

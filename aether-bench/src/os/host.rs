@@ -27,12 +27,7 @@ pub struct Machine {
 impl Machine {
     /// The machine this process runs on.
     pub fn current() -> Self {
-        Self {
-            cores: cores(),
-            quota: quota(),
-            cpu: cpu_name(),
-            kernel: kernel(),
-        }
+        Self { cores: cores(), quota: quota(), cpu: cpu_name(), kernel: kernel() }
     }
 }
 
@@ -47,11 +42,7 @@ fn quota() -> Option<f64> {
         return Some(limit);
     }
     let number = |name: &str| -> Option<f64> {
-        fs::read_to_string(format!("/sys/fs/cgroup/cpu/{name}"))
-            .ok()?
-            .trim()
-            .parse()
-            .ok()
+        fs::read_to_string(format!("/sys/fs/cgroup/cpu/{name}")).ok()?.trim().parse().ok()
     };
     let limit = number("cpu.cfs_quota_us")? / number("cpu.cfs_period_us")?;
     (limit > 0.0).then_some(limit)
@@ -66,17 +57,13 @@ fn parse_cpu_max(text: &str) -> Option<f64> {
 fn cpu_name() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line = text.lines().find(|line| line.starts_with("model name"));
-    let name = line
-        .and_then(|line| line.split_once(':'))
-        .map(|(_, name)| name.trim());
+    let name = line.and_then(|line| line.split_once(':')).map(|(_, name)| name.trim());
     name.unwrap_or(std::env::consts::ARCH).to_owned()
 }
 
 fn kernel() -> String {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!("{} {}", std::env::consts::OS, release.trim())
-        .trim_end()
-        .to_owned()
+    format!("{} {}", std::env::consts::OS, release.trim()).trim_end().to_owned()
 }
 
 /// What all processes together have used since boot, in nanoseconds of core time.
@@ -98,17 +85,10 @@ impl HostUsage {
 /// `cpu user nice system idle iowait irq softirq steal guest guest_nice`, guest being part of user.
 fn parse_stat(text: &str) -> Option<HostUsage> {
     let line = text.lines().next()?.strip_prefix("cpu ")?;
-    let fields: Vec<u64> = line
-        .split_ascii_whitespace()
-        .map(str::parse)
-        .collect::<Result<_, _>>()
-        .ok()?;
+    let fields: Vec<u64> = line.split_ascii_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
     let field = |index: usize| fields.get(index).copied().unwrap_or(0);
     let busy = field(0) + field(1) + field(2) + field(5) + field(6);
-    Some(HostUsage {
-        busy_ns: busy * JIFFY_NS,
-        steal_ns: field(7) * JIFFY_NS,
-    })
+    Some(HostUsage { busy_ns: busy * JIFFY_NS, steal_ns: field(7) * JIFFY_NS })
 }
 
 /// CPU time of this process so far, in nanoseconds.
@@ -146,11 +126,7 @@ pub struct ForeignMeter {
 impl ForeignMeter {
     /// Starts now. `own_ns` is the CPU time of whatever is *not* foreign.
     pub fn start(own_ns: Option<u64>) -> Self {
-        Self {
-            since: Instant::now(),
-            host: HostUsage::read(),
-            own_ns,
-        }
+        Self { since: Instant::now(), host: HostUsage::read(), own_ns }
     }
 
     /// The load since the start, given the CPU time that is ours by now.
@@ -164,15 +140,9 @@ impl ForeignMeter {
 
 fn foreign(before: HostUsage, after: HostUsage, own_ns: u64, elapsed_ns: u64) -> Foreign {
     let elapsed = elapsed_ns.max(1) as f64;
-    let busy = after
-        .busy_ns
-        .saturating_sub(before.busy_ns)
-        .saturating_sub(own_ns);
+    let busy = after.busy_ns.saturating_sub(before.busy_ns).saturating_sub(own_ns);
     let steal = after.steal_ns.saturating_sub(before.steal_ns);
-    Foreign {
-        cores: busy as f64 / elapsed,
-        steal: steal as f64 / elapsed,
-    }
+    Foreign { cores: busy as f64 / elapsed, steal: steal as f64 / elapsed }
 }
 
 #[cfg(test)]
@@ -182,10 +152,7 @@ mod tests {
     #[test]
     fn reads_the_first_line_of_stat() {
         let usage = parse_stat("cpu  100 1 20 3000 7 2 3 5 0 0\ncpu0 1 1 1 1\n");
-        let expected = HostUsage {
-            busy_ns: 126 * JIFFY_NS,
-            steal_ns: 5 * JIFFY_NS,
-        };
+        let expected = HostUsage { busy_ns: 126 * JIFFY_NS, steal_ns: 5 * JIFFY_NS };
         assert_eq!(usage, Some(expected));
         assert_eq!(parse_stat("nonsense"), None);
     }
@@ -198,10 +165,7 @@ mod tests {
 
     #[test]
     fn what_is_ours_is_not_foreign() {
-        let after = HostUsage {
-            busy_ns: 1_500,
-            steal_ns: 100,
-        };
+        let after = HostUsage { busy_ns: 1_500, steal_ns: 100 };
         let load = foreign(HostUsage::default(), after, 1_000, 1_000);
         assert!((load.cores - 0.5).abs() < 1e-9 && (load.steal - 0.1).abs() < 1e-9);
     }

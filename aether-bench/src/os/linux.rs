@@ -48,10 +48,7 @@ impl ProcProbe {
         let time = clock_gettime(self.clock).ok()?;
         let seconds = u64::try_from(time.tv_sec()).ok()?;
         let cpu_ns = seconds * 1_000_000_000 + u64::try_from(time.tv_nsec()).ok()?;
-        Some(ThreadUsage {
-            cpu_ns,
-            run_delay_ns: None,
-        })
+        Some(ThreadUsage { cpu_ns, run_delay_ns: None })
     }
 }
 
@@ -62,11 +59,7 @@ impl ThreadProbe for ProcProbe {
 
     fn doing(&self) -> Doing {
         let mut buffer = [0; 192];
-        match self
-            .syscall
-            .as_ref()
-            .map(|file| file.read_at(&mut buffer, 0))
-        {
+        match self.syscall.as_ref().map(|file| file.read_at(&mut buffer, 0)) {
             Some(Ok(length)) => classify_syscall(&buffer[..length]),
             _ => Doing::Unknown,
         }
@@ -81,18 +74,12 @@ fn parse_schedstat(text: &[u8]) -> Option<ThreadUsage> {
     let mut fields = text.split_ascii_whitespace();
     let cpu_ns = fields.next()?.parse().ok()?;
     let run_delay_ns = Some(fields.next()?.parse().ok()?);
-    Some(ThreadUsage {
-        cpu_ns,
-        run_delay_ns,
-    })
+    Some(ThreadUsage { cpu_ns, run_delay_ns })
 }
 
 /// `syscall` reads "running", "-1 sp pc" (blocked, in no call) or "number arguments… sp pc".
 pub(crate) fn classify_syscall(text: &[u8]) -> Doing {
-    let first = text
-        .split(u8::is_ascii_whitespace)
-        .next()
-        .unwrap_or_default();
+    let first = text.split(u8::is_ascii_whitespace).next().unwrap_or_default();
     match first {
         b"" => Doing::Unknown,
         b"running" => Doing::Running,
@@ -116,15 +103,9 @@ mod tests {
         assert_eq!(classify_syscall(b""), Doing::Unknown);
         if cfg!(target_arch = "x86_64") {
             assert_eq!(classify_syscall(b"202 0x1 0x80 0x0 0x7f\n"), Doing::Futex);
-            assert_eq!(
-                classify_syscall(b"230 0x1 0x0 0x7f 0x0\n"),
-                Doing::OtherWait
-            );
+            assert_eq!(classify_syscall(b"230 0x1 0x0 0x7f 0x0\n"), Doing::OtherWait);
         }
-        let usage = ThreadUsage {
-            cpu_ns: 81_050,
-            run_delay_ns: Some(50_385),
-        };
+        let usage = ThreadUsage { cpu_ns: 81_050, run_delay_ns: Some(50_385) };
         assert_eq!(parse_schedstat(b"81050 50385 2\n"), Some(usage));
         assert_eq!(parse_schedstat(b"81050"), None);
     }
@@ -139,9 +120,7 @@ mod tests {
             while start.elapsed() < Duration::from_millis(20) {
                 std::hint::spin_loop();
             }
-            send_probe
-                .send(ProcProbe::of_current())
-                .expect("the test listens");
+            send_probe.send(ProcProbe::of_current()).expect("the test listens");
             finished.recv().ok();
         });
         let probe = receive_probe.recv().expect("the worker sends its probe");

@@ -14,19 +14,13 @@ pub(super) struct Published {
 impl Published {
     /// A probe that is fed from `source`, which returns the calling thread's CPU time in nanoseconds.
     pub(super) fn new(source: fn() -> Option<u64>) -> Self {
-        Self {
-            cpu_ns: AtomicU64::new(source().unwrap_or(0)),
-            source,
-        }
+        Self { cpu_ns: AtomicU64::new(source().unwrap_or(0)), source }
     }
 }
 
 impl ThreadProbe for Published {
     fn usage(&self) -> Option<ThreadUsage> {
-        Some(ThreadUsage {
-            cpu_ns: self.cpu_ns.load(Ordering::Relaxed),
-            run_delay_ns: None,
-        })
+        Some(ThreadUsage { cpu_ns: self.cpu_ns.load(Ordering::Relaxed), run_delay_ns: None })
     }
 
     fn doing(&self) -> Doing {
@@ -58,13 +52,7 @@ mod tests {
         CLOCK.store(9, Ordering::Relaxed);
         assert_eq!(probe.usage().map(|usage| usage.cpu_ns), Some(5));
         probe.publish();
-        assert_eq!(
-            probe.usage(),
-            Some(ThreadUsage {
-                cpu_ns: 9,
-                run_delay_ns: None
-            })
-        );
+        assert_eq!(probe.usage(), Some(ThreadUsage { cpu_ns: 9, run_delay_ns: None }));
         assert_eq!(probe.doing(), Doing::Unknown);
     }
 }

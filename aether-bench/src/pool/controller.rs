@@ -98,17 +98,9 @@ impl Controller {
         let mut fresh = 0;
         loop {
             let tick = inner.config.monitor_interval;
-            let tick = if fresh > 0 {
-                tick.min(FRESH_TICK)
-            } else {
-                tick
-            };
+            let tick = if fresh > 0 { tick.min(FRESH_TICK) } else { tick };
             let pause = (idle < IDLE_TICKS).then_some(tick);
-            fresh = if pause.is_none() {
-                FRESH_TICKS
-            } else {
-                fresh.saturating_sub(1)
-            };
+            fresh = if pause.is_none() { FRESH_TICKS } else { fresh.saturating_sub(1) };
             if pause.is_none() {
                 locked(&self.rates).rest();
             }
@@ -133,16 +125,8 @@ impl Controller {
         let mut signal = locked(&self.signal);
         if *signal == Signal::None {
             signal = match tick {
-                Some(tick) => {
-                    self.bell
-                        .wait_timeout(signal, tick)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
-                }
-                None => self
-                    .bell
-                    .wait(signal)
-                    .unwrap_or_else(PoisonError::into_inner),
+                Some(tick) => self.bell.wait_timeout(signal, tick).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.bell.wait(signal).unwrap_or_else(PoisonError::into_inner),
             };
         }
         self.asleep.store(false, Ordering::SeqCst);
@@ -172,21 +156,14 @@ impl Controller {
         drop(law);
         if let Some(decision) = decision {
             inner.start(&inner.gate.set_target(decision.target));
-            inner.note(Logged {
-                at_ns: snapshot.at_ns,
-                decision,
-            });
+            inner.note(Logged { at_ns: snapshot.at_ns, decision });
         }
         busy(&snapshot)
     }
 }
 
 fn busy(snapshot: &Snapshot) -> bool {
-    snapshot.queued > 0
-        || snapshot
-            .readings
-            .iter()
-            .any(|reading| reading.busy_since_ns != 0)
+    snapshot.queued > 0 || snapshot.readings.iter().any(|reading| reading.busy_since_ns != 0)
 }
 
 /// What the controller remembers between ticks.
@@ -199,12 +176,7 @@ struct Watch {
 
 impl Watch {
     fn new() -> Self {
-        Self {
-            ticks: 0,
-            rates_due_ns: 0,
-            meter: ForeignMeter::start(own_cpu_ns()),
-            foreign_cores: 0.0,
-        }
+        Self { ticks: 0, rates_due_ns: 0, meter: ForeignMeter::start(own_cpu_ns()), foreign_cores: 0.0 }
     }
 
     /// The load of others, smoothed: the system counts it in steps of 10 ms.

@@ -105,17 +105,12 @@ impl<J> Gate<J> {
             active: target,
             live: target,
         };
-        Self {
-            state: Mutex::new(state),
-            keep,
-        }
+        Self { state: Mutex::new(state), keep }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<J>> {
         // No code that can panic runs under the lock: a poisoned one is as good as any.
-        self.state
-            .lock()
-            .unwrap_or_else(super::sync::PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(super::sync::PoisonError::into_inner)
     }
 
     /// Queues a job; returns it if the gate no longer takes any.
@@ -162,10 +157,8 @@ impl<J> Gate<J> {
         seat.woken.store(false, Ordering::Relaxed);
         state.parked.push(Arc::clone(seat));
         loop {
-            let (guard, timeout) = seat
-                .bell
-                .wait_timeout(state, patience)
-                .unwrap_or_else(super::sync::PoisonError::into_inner);
+            let (guard, timeout) =
+                seat.bell.wait_timeout(state, patience).unwrap_or_else(super::sync::PoisonError::into_inner);
             state = guard;
             if seat.woken.load(Ordering::Relaxed) {
                 return Some(state);
@@ -214,11 +207,7 @@ impl<J> Gate<J> {
             Close::Abandon => state.queue.drain(..).collect(),
         };
         if state.mode != Mode::Closed {
-            state.mode = if how == Close::Drain {
-                Mode::Draining
-            } else {
-                Mode::Closed
-            };
+            state.mode = if how == Close::Drain { Mode::Draining } else { Mode::Closed };
         }
         for seat in std::mem::take(&mut state.parked) {
             state.active += 1;
@@ -258,11 +247,7 @@ impl<J> State<J> {
         }
         self.active += room;
         self.live += room;
-        if room == 0 {
-            Start::Nothing
-        } else {
-            Start::Threads(room)
-        }
+        if room == 0 { Start::Nothing } else { Start::Threads(room) }
     }
 }
 

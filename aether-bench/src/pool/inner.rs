@@ -97,10 +97,7 @@ impl Inner {
 
     /// Queues a task; false if the pool takes no more.
     pub(super) fn submit(self: &Arc<Self>, task: Arc<dyn Runnable>) -> bool {
-        let job = Job {
-            task,
-            submitted_ns: self.now_ns(),
-        };
+        let job = Job { task, submitted_ns: self.now_ns() };
         let Ok(start) = self.gate.push(job) else {
             return false;
         };
@@ -188,12 +185,7 @@ impl Inner {
         let readings = workers
             .iter()
             .enumerate()
-            .map(|(index, worker)| {
-                worker.reading(Depth {
-                    usage,
-                    doing: sampled(index),
-                })
-            })
+            .map(|(index, worker)| worker.reading(Depth { usage, doing: sampled(index) }))
             .collect();
         Snapshot {
             at_ns: self.now_ns(),

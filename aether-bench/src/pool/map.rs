@@ -34,10 +34,7 @@ where
             if !self.pool.submit(Arc::clone(&task) as Arc<dyn Runnable>) {
                 task.cancel();
             }
-            self.pending.push_back(TaskHandle {
-                task,
-                pool: Arc::clone(&self.pool),
-            });
+            self.pending.push_back(TaskHandle { task, pool: Arc::clone(&self.pool) });
         }
     }
 }

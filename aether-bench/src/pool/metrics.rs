@@ -63,8 +63,7 @@ impl Rates {
         let (mut busy, mut cpu, mut waited, mut known) = (0, 0, 0, true);
         for end in &now.readings {
             let start = before.readings.iter().find(|reading| reading.id == end.id);
-            busy += busy_by(end, now.at_ns)
-                .saturating_sub(start.map_or(0, |start| busy_by(start, before.at_ns)));
+            busy += busy_by(end, now.at_ns).saturating_sub(start.map_or(0, |start| busy_by(start, before.at_ns)));
             let used = |reading: &Reading| reading.usage.unwrap_or_default();
             let base = start.map(used).unwrap_or_default();
             known &= end.usage.is_some();
@@ -75,25 +74,17 @@ impl Rates {
         let done = now.completed().saturating_sub(before.completed());
         self.throughput = done as f64 / elapsed * 1e9;
         self.cpu_percent = known.then(|| 100.0 * cpu as f64 / elapsed);
-        self.blocking_ratio = (known && busy > 0)
-            .then(|| (1.0 - (cpu + waited) as f64 / busy as f64).clamp(0.0, 1.0));
+        self.blocking_ratio = (known && busy > 0).then(|| (1.0 - (cpu + waited) as f64 / busy as f64).clamp(0.0, 1.0));
     }
 
     /// The pool has nothing to do.
     pub(super) fn rest(&mut self) {
-        *self = Self {
-            cpu_percent: self.cpu_percent.map(|_| 0.0),
-            ..Self::default()
-        };
+        *self = Self { cpu_percent: self.cpu_percent.map(|_| 0.0), ..Self::default() };
     }
 }
 
 fn busy_by(reading: &Reading, at_ns: u64) -> u64 {
-    let current = if reading.busy_since_ns == 0 {
-        0
-    } else {
-        at_ns.saturating_sub(reading.busy_since_ns)
-    };
+    let current = if reading.busy_since_ns == 0 { 0 } else { at_ns.saturating_sub(reading.busy_since_ns) };
     reading.busy_ns + current
 }
 
@@ -109,17 +100,10 @@ mod tests {
             last_ns: at_ns,
             busy_since_ns: 0,
             busy_ns: at_ns,
-            usage: Some(ThreadUsage {
-                cpu_ns,
-                run_delay_ns: Some(0),
-            }),
+            usage: Some(ThreadUsage { cpu_ns, run_delay_ns: Some(0) }),
             doing: None,
         };
-        Snapshot {
-            at_ns,
-            readings: vec![reading],
-            ..Snapshot::default()
-        }
+        Snapshot { at_ns, readings: vec![reading], ..Snapshot::default() }
     }
 
     #[test]

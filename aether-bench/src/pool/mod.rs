@@ -99,25 +99,14 @@ impl AdaptivePool {
         if !(0.0..=1.0).contains(&config.blocking_threshold) {
             return Err(PoolError::Threshold(config.blocking_threshold));
         }
-        let tick = config
-            .monitor_interval
-            .clamp(Duration::from_millis(1), Duration::from_secs(1));
-        let config = PoolConfig {
-            monitor_interval: tick,
-            ..config
-        };
-        Ok(Self {
-            inner: Inner::new(config).map_err(PoolError::Threads)?,
-        })
+        let tick = config.monitor_interval.clamp(Duration::from_millis(1), Duration::from_secs(1));
+        let config = PoolConfig { monitor_interval: tick, ..config };
+        Ok(Self { inner: Inner::new(config).map_err(PoolError::Threads)? })
     }
 
     /// A pool of `workers` that never changes its size.
     pub fn fixed(workers: usize) -> Result<Self, PoolError> {
-        let config = PoolConfig {
-            max_workers: workers,
-            min_workers: workers,
-            ..PoolConfig::default()
-        };
+        let config = PoolConfig { max_workers: workers, min_workers: workers, ..PoolConfig::default() };
         Self::new(config)
     }
 
@@ -130,10 +119,7 @@ impl AdaptivePool {
         if !self.inner.submit(Arc::clone(&task) as Arc<dyn Runnable>) {
             return Err(Closed);
         }
-        Ok(TaskHandle {
-            task,
-            pool: Arc::clone(&self.inner),
-        })
+        Ok(TaskHandle { task, pool: Arc::clone(&self.inner) })
     }
 
     /// Applies `function` to every item: results in order, items taken as they are needed, a bounded number ahead.
@@ -167,9 +153,7 @@ impl AdaptivePool {
     /// Changes the bounds while the pool runs. A pool made with equal bounds has no controller: it stays at the minimum.
     pub fn set_bounds(&self, min_workers: usize, max_workers: usize) -> Result<(), PoolError> {
         check_bounds(min_workers, max_workers)?;
-        self.inner
-            .controller
-            .set_bounds(&self.inner, min_workers, max_workers);
+        self.inner.controller.set_bounds(&self.inner, min_workers, max_workers);
         Ok(())
     }
 
@@ -219,9 +203,5 @@ impl std::fmt::Debug for AdaptivePool {
 }
 
 fn check_bounds(min: usize, max: usize) -> Result<(), PoolError> {
-    if min == 0 || min > max {
-        Err(PoolError::Bounds { min, max })
-    } else {
-        Ok(())
-    }
+    if min == 0 || min > max { Err(PoolError::Bounds { min, max }) } else { Ok(()) }
 }

@@ -82,10 +82,7 @@ impl<'scope> Scope<'scope> {
     fn count(&self, body: Body<'scope>) -> Counted {
         locked(&self.pending.state).tasks += 1;
         let count = Count(Arc::clone(&self.pending));
-        Counted {
-            body: Some(forget_lifetime(body)),
-            count,
-        }
+        Counted { body: Some(forget_lifetime(body)), count }
     }
 
     fn wait(&self) {
@@ -98,11 +95,7 @@ impl<'scope> Scope<'scope> {
         self.pool.blocking(|| {
             let mut state = locked(&self.pending.state);
             while state.tasks > 0 {
-                state = self
-                    .pending
-                    .ended
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
+                state = self.pending.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
         });
     }
@@ -118,12 +111,8 @@ fn forget_lifetime(body: Body<'_>) -> Body<'static> {
 
 /// Opens a scope, runs `body` in it and waits for its tasks, whatever happens. The first panic of a task is passed on.
 pub(super) fn run<'scope, T>(pool: &Arc<Inner>, body: impl FnOnce(&Scope<'scope>) -> T) -> T {
-    let scope = Scope {
-        pool: Arc::clone(pool),
-        pending: Arc::default(),
-        tasks: Mutex::default(),
-        lifetime: PhantomData,
-    };
+    let scope =
+        Scope { pool: Arc::clone(pool), pending: Arc::default(), tasks: Mutex::default(), lifetime: PhantomData };
     let result = catch_unwind(AssertUnwindSafe(|| body(&scope)));
     scope.wait();
     let panic = locked(&scope.pending.state).panic.take();

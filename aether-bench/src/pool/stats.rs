@@ -37,11 +37,7 @@ pub(super) struct Totals {
 
 impl Default for Totals {
     fn default() -> Self {
-        Self {
-            count: 0,
-            sojourn_ns: 0,
-            buckets: vec![0; BUCKETS],
-        }
+        Self { count: 0, sojourn_ns: 0, buckets: vec![0; BUCKETS] }
     }
 }
 
@@ -77,10 +73,7 @@ impl WorkerStats {
     pub(super) fn end(&self, now_ns: u64, submitted_ns: u64) {
         let add = |counter: &AtomicU64, by: u64| counter.store(counter.load(Relaxed) + by, Relaxed);
         let sojourn = now_ns.saturating_sub(submitted_ns);
-        add(
-            &self.busy_ns,
-            now_ns.saturating_sub(self.busy_since_ns.load(Relaxed)),
-        );
+        add(&self.busy_ns, now_ns.saturating_sub(self.busy_since_ns.load(Relaxed)));
         add(&self.sojourn_ns, sojourn);
         add(&self.buckets[bucket(sojourn)], 1);
         add(&self.count, 1);
@@ -109,17 +102,9 @@ impl WorkerStats {
             last_ns: self.last_ns.load(Relaxed),
             busy_since_ns,
             busy_ns: self.busy_ns.load(Relaxed),
-            usage: if depth.usage {
-                probe.and_then(|probe| probe.usage())
-            } else {
-                None
-            },
-            doing: if sampled {
-                probe.map(|probe| probe.doing())
-            } else {
-                None
-            }
-            .filter(|doing| *doing != Doing::Unknown),
+            usage: if depth.usage { probe.and_then(|probe| probe.usage()) } else { None },
+            doing: if sampled { probe.map(|probe| probe.doing()) } else { None }
+                .filter(|doing| *doing != Doing::Unknown),
         }
     }
 
@@ -177,10 +162,7 @@ mod tests {
     fn buckets_cover_what_falls_into_them() {
         for ns in [0, 1, 7, 8, 9, 100, 12_345, 1_000_000_007, 3_600_000_000_000] {
             let edge = upper_edge(bucket(ns));
-            assert!(
-                edge >= ns && edge as f64 <= (ns as f64 * 1.13).max(8.0),
-                "{ns} in ..={edge}"
-            );
+            assert!(edge >= ns && edge as f64 <= (ns as f64 * 1.13).max(8.0), "{ns} in ..={edge}");
         }
         assert_eq!(bucket(u64::MAX), BUCKETS - 1);
     }
@@ -199,10 +181,7 @@ mod tests {
         assert_eq!(totals.count, 101);
         assert!(totals.quantile(0.5).expect("tasks") < 600);
         assert!(totals.quantile(1.0).expect("tasks") >= 100_000);
-        let reading = stats.reading(Depth {
-            usage: false,
-            doing: false,
-        });
+        let reading = stats.reading(Depth { usage: false, doing: false });
         assert_eq!((reading.busy_ns, reading.busy_since_ns), (150_000, 0));
         assert_eq!(Totals::default().quantile(0.5), None);
     }

@@ -66,10 +66,7 @@ pub(crate) trait Runnable: Send + Sync {
 
 impl<T> Task<T> {
     pub(crate) fn new(function: Function<T>) -> Arc<Self> {
-        Arc::new(Self {
-            state: Mutex::new(State::Queued(function)),
-            done: Condvar::new(),
-        })
+        Arc::new(Self { state: Mutex::new(State::Queued(function)), done: Condvar::new() })
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
@@ -100,9 +97,7 @@ impl<T> Task<T> {
         };
         // What the closure owns may panic when dropped; the waiting side must hear of the end all the same.
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(function)));
-        self.finish(Err(dropped
-            .err()
-            .map_or(TaskError::Cancelled, TaskError::Panicked)));
+        self.finish(Err(dropped.err().map_or(TaskError::Cancelled, TaskError::Panicked)));
         true
     }
 
@@ -119,17 +114,9 @@ impl<T> Task<T> {
                 other => *state = other,
             }
             state = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
-                None => self
-                    .done
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner),
+                None => self.done.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(Duration::ZERO) => return None,
-                Some(left) => {
-                    self.done
-                        .wait_timeout(state, left)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
-                }
+                Some(left) => self.done.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
             };
         }
     }
@@ -167,11 +154,7 @@ impl<T: Send + 'static> TaskHandle<T> {
             self.task.run();
         }
         let wait = || self.task.wait(None).unwrap_or(Err(TaskError::Cancelled));
-        if self.is_finished() {
-            wait()
-        } else {
-            self.pool.blocking(wait)
-        }
+        if self.is_finished() { wait() } else { self.pool.blocking(wait) }
     }
 
     /// Waits for the result no longer than this; gives the handle back if there is none by then.
@@ -194,11 +177,7 @@ impl<T: Send + 'static> TaskHandle<T> {
 
 impl<T> std::fmt::Debug for TaskHandle<T> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let state = if self.task.is_done() {
-            "finished"
-        } else {
-            "pending"
-        };
+        let state = if self.task.is_done() { "finished" } else { "pending" };
         write!(out, "TaskHandle({state})")
     }
 }

@@ -60,25 +60,12 @@ impl SaturationAnalysis {
     pub fn new(machine: Machine, workload: Identity, mut points: Vec<Point>) -> Option<Self> {
         points.sort_by_key(|point| point.n);
         let shape = shape::read(&points)?;
-        let gil = workload
-            .interpreter
-            .as_ref()
-            .map(|interpreter| interpreter.gil);
-        let around = Surroundings {
-            cores: machine.cores,
-            gil,
-        };
+        let gil = workload.interpreter.as_ref().map(|interpreter| interpreter.gil);
+        let around = Surroundings { cores: machine.cores, gil };
         let cause = cause::name(&points, &shape, around);
         let mut analysis = Self {
             schema: SCHEMA.to_owned(),
-            env: Environment {
-                interp: workload
-                    .interpreter
-                    .as_ref()
-                    .map(|found| found.version.clone()),
-                gil,
-                machine,
-            },
+            env: Environment { interp: workload.interpreter.as_ref().map(|found| found.version.clone()), gil, machine },
             workload,
             fits: fits::fit(&points),
             peak: shape.peak,

@@ -43,11 +43,7 @@ pub fn name(points: &[Point], shape: &Shape, around: Surroundings) -> Cause {
     }
     let edge = shape.cliff.map(|cliff| cliff.n);
     let past = |point: &&Point| edge.map_or(point.n > shape.recommended.n, |n| point.n == n);
-    points
-        .iter()
-        .find(past)
-        .or(points.last())
-        .map_or(Cause::Unknown, |at| classify(at, around))
+    points.iter().find(past).or(points.last()).map_or(Cause::Unknown, |at| classify(at, around))
 }
 
 /// Whether the last step up gained at least half of what it added in threads.
@@ -73,11 +69,7 @@ fn classify(point: &Point, around: Surroundings) -> Cause {
     let crowded = signals.run_queue.is_some_and(|share| share >= 0.3);
     if own >= 0.8 * around.cores as f64 {
         // Past the number of cores every thread waits; it is the cause only where waiting made things worse.
-        return if crowded && point.n > 2 * around.cores {
-            Cause::RunQueue
-        } else {
-            Cause::Cpu
-        };
+        return if crowded && point.n > 2 * around.cores { Cause::RunQueue } else { Cause::Cpu };
     }
     if crowded {
         return Cause::RunQueue;
@@ -125,10 +117,7 @@ mod tests {
     fn growth_to_the_end_and_missing_signals_are_said() {
         let growing = curve(&[1, 2, 4, 8], 0.0, 1, |n| 100.0 * n);
         let shape = shape::read(&growing).expect("four points");
-        let around = Surroundings {
-            cores: 2,
-            gil: None,
-        };
+        let around = Surroundings { cores: 2, gil: None };
         assert_eq!(name(&growing, &shape, around), Cause::NotReached);
         let blind = curve(&[1, 2, 4, 8], 0.0, 1, |_| 100.0);
         let shape = shape::read(&blind).expect("four points");

@@ -45,13 +45,8 @@ impl Collected {
     }
 
     pub(super) fn add(&mut self, block: u32, rate: &Rate, sample: &Sample, tolerable: f64) {
-        self.rounds.push(Round {
-            block,
-            ops_s: rate.ops_s,
-        });
-        let futex = sample
-            .futex
-            .map(|(on_futex, asleep)| on_futex as f64 / asleep.max(1) as f64);
+        self.rounds.push(Round { block, ops_s: rate.ops_s });
+        let futex = sample.futex.map(|(on_futex, asleep)| on_futex as f64 / asleep.max(1) as f64);
         self.signals.push(Signals {
             futex,
             run_queue: sample.run_queue.or(rate.signals.run_queue),
@@ -62,9 +57,7 @@ impl Collected {
         self.service.merge(&sample.service);
         self.unsettled += usize::from(!rate.settled);
         self.completions = self.completions.min(rate.completions);
-        let load = sample
-            .foreign
-            .map_or(0.0, |foreign| foreign.cores + foreign.steal);
+        let load = sample.foreign.map_or(0.0, |foreign| foreign.cores + foreign.steal);
         if load > tolerable {
             self.disturbed.push(load);
         }
@@ -94,16 +87,10 @@ impl Collected {
         let many = self.rounds.len() / 3;
         let half_width = point.ops_s.relative_half_width();
         let doubts = [
-            (self.unsettled > many).then_some(Doubt::NotSettled {
-                rounds: self.unsettled,
-            }),
-            (self.disturbed.len() > many).then(|| Doubt::ForeignLoad {
-                cores: median(&self.disturbed),
-            }),
+            (self.unsettled > many).then_some(Doubt::NotSettled { rounds: self.unsettled }),
+            (self.disturbed.len() > many).then(|| Doubt::ForeignLoad { cores: median(&self.disturbed) }),
             (half_width.is_nan() || half_width > WIDE).then_some(Doubt::Wide { half_width }),
-            (self.completions < FEW).then_some(Doubt::FewCompletions {
-                completions: self.completions,
-            }),
+            (self.completions < FEW).then_some(Doubt::FewCompletions { completions: self.completions }),
         ];
         doubts.into_iter().flatten().collect()
     }
@@ -114,12 +101,7 @@ mod tests {
     use super::*;
 
     fn rate(ops_s: f64, completions: u64, settled: bool) -> Rate {
-        Rate {
-            ops_s,
-            completions,
-            signals: Signals::default(),
-            settled,
-        }
+        Rate { ops_s, completions, signals: Signals::default(), settled }
     }
 
     #[test]
@@ -129,21 +111,12 @@ mod tests {
         for block in 0..5 {
             let ops_s = 100.0 + f64::from(block) * 0.1;
             good.add(block, &rate(ops_s, 1_000, true), &Sample::default(), 0.2);
-            bad.add(
-                block,
-                &rate(ops_s * f64::from(block + 1), 10, false),
-                &Sample::default(),
-                0.2,
-            );
+            bad.add(block, &rate(ops_s * f64::from(block + 1), 10, false), &Sample::default(), 0.2);
         }
         assert!(good.finished().doubts.is_empty());
         let doubts = bad.finished().doubts;
         assert!(doubts.contains(&Doubt::NotSettled { rounds: 5 }));
         assert!(doubts.contains(&Doubt::FewCompletions { completions: 10 }));
-        assert!(
-            doubts
-                .iter()
-                .any(|doubt| matches!(doubt, Doubt::Wide { .. }))
-        );
+        assert!(doubts.iter().any(|doubt| matches!(doubt, Doubt::Wide { .. })));
     }
 }

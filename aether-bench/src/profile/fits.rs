@@ -68,11 +68,8 @@ pub struct Fits {
 
 /// Fits both models; `None` below five points, where three parameters explain anything.
 pub fn fit(points: &[Point]) -> Option<Fits> {
-    let data: Vec<(f64, f64)> = points
-        .iter()
-        .filter(|point| point.ops_s.est > 0.0)
-        .map(|point| (point.n as f64, point.ops_s.est))
-        .collect();
+    let data: Vec<(f64, f64)> =
+        points.iter().filter(|point| point.ops_s.est > 0.0).map(|point| (point.n as f64, point.ops_s.est)).collect();
     if data.len() < 5 {
         return None;
     }
@@ -81,24 +78,11 @@ pub fn fit(points: &[Point]) -> Option<Fits> {
     let (sigma, kappa) = intervals(points, &law);
     let error = rms(&data, |n| law.at(n));
     let peak = law.peak().filter(|_| error <= TRUSTED_ERROR);
-    let (of_usl, of_ceiling) = (
-        aicc(&data, 3, |n| law.at(n)),
-        aicc(&data, 2, |n| ceiling.at(n)),
-    );
+    let (of_usl, of_ceiling) = (aicc(&data, 3, |n| law.at(n)), aicc(&data, 2, |n| ceiling.at(n)));
     Some(Fits {
-        usl: Usl {
-            lambda: law.lambda,
-            sigma,
-            kappa,
-            error,
-            peak,
-        },
+        usl: Usl { lambda: law.lambda, sigma, kappa, error, peak },
         ceiling,
-        chosen: if of_usl < of_ceiling {
-            Model::Usl
-        } else {
-            Model::Ceiling
-        },
+        chosen: if of_usl < of_ceiling { Model::Usl } else { Model::Ceiling },
         delta_aicc: (of_usl - of_ceiling).abs(),
     })
 }
@@ -106,12 +90,7 @@ pub fn fit(points: &[Point]) -> Option<Fits> {
 impl Usl {
     /// The law's throughput at `n` threads.
     pub fn at(&self, n: f64) -> f64 {
-        Law {
-            lambda: self.lambda,
-            sigma: self.sigma.est,
-            kappa: self.kappa.est,
-        }
-        .at(n)
+        Law { lambda: self.lambda, sigma: self.sigma.est, kappa: self.kappa.est }.at(n)
     }
 }
 
@@ -140,10 +119,8 @@ impl Law {
 
     /// Least squares of the relative error of n / X, σ and κ kept from going negative by trying every subset.
     fn fit(data: &[(f64, f64)]) -> Option<Self> {
-        let rows: Vec<[f64; 3]> = data
-            .iter()
-            .map(|&(n, x)| [x / n, x / n * (n - 1.0), x / n * n * (n - 1.0)])
-            .collect();
+        let rows: Vec<[f64; 3]> =
+            data.iter().map(|&(n, x)| [x / n, x / n * (n - 1.0), x / n * n * (n - 1.0)]).collect();
         let subsets: [&[usize]; 4] = [&[0, 1, 2], &[0, 1], &[0, 2], &[0]];
         let feasible = subsets.iter().filter_map(|columns| {
             let solution = least_squares_to_one(&rows, columns)?;
@@ -155,11 +132,7 @@ impl Law {
             rows.iter().map(|row| off(row).powi(2)).sum()
         };
         let best = feasible.min_by(|left, right| residual(left).total_cmp(&residual(right)))?;
-        Some(Self {
-            lambda: 1.0 / best[0],
-            sigma: best[1] / best[0],
-            kappa: best[2] / best[0],
-        })
+        Some(Self { lambda: 1.0 / best[0], sigma: best[1] / best[0], kappa: best[2] / best[0] })
     }
 }
 
@@ -176,8 +149,7 @@ fn least_squares_to_one(rows: &[[f64; 3]], columns: &[usize]) -> Option<[f64; 3]
         }
     }
     for pivot in 0..size {
-        let best = (pivot..size)
-            .max_by(|&a, &b| matrix[a][pivot].abs().total_cmp(&matrix[b][pivot].abs()))?;
+        let best = (pivot..size).max_by(|&a, &b| matrix[a][pivot].abs().total_cmp(&matrix[b][pivot].abs()))?;
         matrix.swap(pivot, best);
         if matrix[pivot][pivot].abs() < 1e-300 {
             return None;
@@ -192,9 +164,7 @@ fn least_squares_to_one(rows: &[[f64; 3]], columns: &[usize]) -> Option<[f64; 3]
     }
     let mut solution = [0.0; 3];
     for index in (0..size).rev() {
-        let known: f64 = (index + 1..size)
-            .map(|j| matrix[index][j] * solution[columns[j]])
-            .sum();
+        let known: f64 = (index + 1..size).map(|j| matrix[index][j] * solution[columns[j]]).sum();
         solution[columns[index]] = (matrix[index][size] - known) / matrix[index][index];
     }
     Some(solution)
@@ -203,76 +173,44 @@ fn least_squares_to_one(rows: &[[f64; 3]], columns: &[usize]) -> Option<[f64; 3]
 /// Tries every split into "below the ceiling" and "at it".
 fn fit_ceiling(data: &[(f64, f64)]) -> Option<Ceiling> {
     // The least relative error of a constant c over values v: c = Σ 1/v over Σ 1/v².
-    let constant = |values: &[f64]| {
-        values.iter().map(|v| 1.0 / v).sum::<f64>() / values.iter().map(|v| v.powi(-2)).sum::<f64>()
-    };
+    let constant =
+        |values: &[f64]| values.iter().map(|v| 1.0 / v).sum::<f64>() / values.iter().map(|v| v.powi(-2)).sum::<f64>();
     (1..=data.len())
         .map(|split| {
             let rising: Vec<f64> = data[..split].iter().map(|(n, x)| x / n).collect();
             let flat: Vec<f64> = data[split..].iter().map(|(_, x)| *x).collect();
             let per_thread = constant(&rising);
             let last = data[split - 1].0 * per_thread;
-            let cap = if flat.is_empty() {
-                last
-            } else {
-                constant(&flat)
-            };
-            let model = Ceiling {
-                per_thread,
-                cap,
-                error: 0.0,
-            };
-            Ceiling {
-                error: rms(data, |n| model.at(n)),
-                ..model
-            }
+            let cap = if flat.is_empty() { last } else { constant(&flat) };
+            let model = Ceiling { per_thread, cap, error: 0.0 };
+            Ceiling { error: rms(data, |n| model.at(n)), ..model }
         })
         .min_by(|left, right| left.error.total_cmp(&right.error))
 }
 
 /// σ and κ with intervals from refitting on resampled rounds.
 fn intervals(points: &[Point], law: &Law) -> (Estimate, Estimate) {
-    let rounds = points
-        .iter()
-        .map(|point| point.rounds.len())
-        .min()
-        .unwrap_or(0);
+    let rounds = points.iter().map(|point| point.rounds.len()).min().unwrap_or(0);
     if rounds < 2 {
-        return (
-            Estimate::unbounded(law.sigma),
-            Estimate::unbounded(law.kappa),
-        );
+        return (Estimate::unbounded(law.sigma), Estimate::unbounded(law.kappa));
     }
     let mut rng = Rng::new(0x0511);
     let mut draw = |point: &Point| {
         let values = point.values();
-        let drawn: Vec<f64> = values
-            .iter()
-            .map(|_| values[rng.below(values.len())])
-            .collect();
-        (
-            point.n as f64,
-            crate::stats::sample::trimmed_mean(&drawn, bootstrap::TRIM),
-        )
+        let drawn: Vec<f64> = values.iter().map(|_| values[rng.below(values.len())]).collect();
+        (point.n as f64, crate::stats::sample::trimmed_mean(&drawn, bootstrap::TRIM))
     };
-    let refits: Vec<Law> = (0..RESAMPLES)
-        .filter_map(|_| Law::fit(&points.iter().map(&mut draw).collect::<Vec<_>>()))
-        .collect();
+    let refits: Vec<Law> =
+        (0..RESAMPLES).filter_map(|_| Law::fit(&points.iter().map(&mut draw).collect::<Vec<_>>())).collect();
     let interval = |est: f64, get: fn(&Law) -> f64| {
         let mut values: Vec<f64> = refits.iter().map(get).collect();
         bootstrap::interval(est, &mut values, rounds)
     };
-    (
-        interval(law.sigma, |law| law.sigma),
-        interval(law.kappa, |law| law.kappa),
-    )
+    (interval(law.sigma, |law| law.sigma), interval(law.kappa, |law| law.kappa))
 }
 
 fn rms(data: &[(f64, f64)], model: impl Fn(f64) -> f64) -> f64 {
-    let squares: f64 = data
-        .iter()
-        .map(|&(n, x)| (model(n) / x - 1.0).powi(2))
-        .sum();
+    let squares: f64 = data.iter().map(|&(n, x)| (model(n) / x - 1.0).powi(2)).sum();
     (squares / data.len() as f64).sqrt()
 }
 
@@ -285,11 +223,7 @@ fn aicc(data: &[(f64, f64)], parameters: u32, model: impl Fn(f64) -> f64) -> f64
     // Throughput is never known better than to 0.1 %: a perfect fit must not win by digits.
     let variance = (squares / count).max(1e-6);
     let spare = count - k - 1.0;
-    let correction = if spare > 0.0 {
-        2.0 * k * (k + 1.0) / spare
-    } else {
-        f64::INFINITY
-    };
+    let correction = if spare > 0.0 { 2.0 * k * (k + 1.0) / spare } else { f64::INFINITY };
     count * variance.ln() + 2.0 * k + correction
 }
 
@@ -307,14 +241,8 @@ mod tests {
         let fits = fit(&curve(&LADDER, 0.01, 1, usl)).expect("ten points");
         assert_eq!(fits.chosen, Model::Usl);
         assert!((fits.usl.lambda / 1_000.0 - 1.0).abs() < 0.03, "{fits:?}");
-        assert!(
-            fits.usl.sigma.lo <= 0.05 && 0.05 <= fits.usl.sigma.hi,
-            "{fits:?}"
-        );
-        assert!(
-            fits.usl.kappa.lo <= 0.002 && 0.002 <= fits.usl.kappa.hi,
-            "{fits:?}"
-        );
+        assert!(fits.usl.sigma.lo <= 0.05 && 0.05 <= fits.usl.sigma.hi, "{fits:?}");
+        assert!(fits.usl.kappa.lo <= 0.002 && 0.002 <= fits.usl.kappa.hi, "{fits:?}");
         let peak = fits.usl.peak.expect("the fit is good");
         assert!((peak - 21.8).abs() < 3.0, "{peak}");
     }
@@ -323,11 +251,7 @@ mod tests {
     fn a_hard_ceiling_is_not_explained_by_the_law() {
         let fits = fit(&curve(&LADDER, 0.003, 2, |n| (98.0 * n).min(196.0))).expect("ten points");
         assert_eq!(fits.chosen, Model::Ceiling);
-        assert_eq!(
-            fits.usl.peak, None,
-            "an error of {} predicts nothing",
-            fits.usl.error
-        );
+        assert_eq!(fits.usl.peak, None, "an error of {} predicts nothing", fits.usl.error);
         assert!((fits.ceiling.cap - 196.0).abs() < 2.0 && fits.ceiling.error < 0.01);
     }
 

@@ -20,8 +20,7 @@ impl Default for Durations {
 }
 
 fn unbounded() -> Histogram<u64> {
-    Histogram::new(3)
-        .unwrap_or_else(|_| unreachable!("three digits are within hdrhistogram's 0 to 5"))
+    Histogram::new(3).unwrap_or_else(|_| unreachable!("three digits are within hdrhistogram's 0 to 5"))
 }
 
 impl Durations {
@@ -48,8 +47,7 @@ impl Durations {
 
     /// Percentiles of what was counted; `None` if nothing was.
     pub fn summary(&self) -> Option<Latency> {
-        let at_least =
-            |count: u64, q: f64| (self.len() >= count).then(|| self.0.value_at_quantile(q));
+        let at_least = |count: u64, q: f64| (self.len() >= count).then(|| self.0.value_at_quantile(q));
         Some(Latency {
             n: self.len(),
             p50: at_least(1, 0.5)?,
@@ -84,10 +82,7 @@ mod tests {
         assert_eq!(durations.summary().expect("not empty").p99, None);
         durations.record(1_000);
         let summary = durations.summary().expect("not empty");
-        assert_eq!(
-            (summary.n, summary.p50, summary.p99),
-            (1_000, 500, Some(990))
-        );
+        assert_eq!((summary.n, summary.p50, summary.p99), (1_000, 500, Some(990)));
         assert_eq!(summary.p999, None);
     }
 

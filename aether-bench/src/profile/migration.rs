@@ -34,28 +34,20 @@ pub struct Migration {
 }
 
 /// Compares two curves; `None` if the reference has no point at its peak.
-pub fn compare(
-    reference: &SaturationAnalysis,
-    candidate: &SaturationAnalysis,
-) -> Option<Migration> {
+pub fn compare(reference: &SaturationAnalysis, candidate: &SaturationAnalysis) -> Option<Migration> {
     let best = reference.point(reference.peak.n)?;
     let steps: Vec<Step> = candidate
         .points
         .iter()
         .map(|point| {
             let log = bootstrap::unpaired_log_ratio(&point.values(), &best.values());
-            Step {
-                n: point.n,
-                ratio: log.map(f64::exp),
-            }
+            Step { n: point.n, ratio: log.map(f64::exp) }
         })
         .collect();
     let single = reference
         .point(1)
         .zip(candidate.point(1))
-        .map(|(before, after)| {
-            bootstrap::unpaired_log_ratio(&after.values(), &before.values()).map(f64::exp)
-        });
+        .map(|(before, after)| bootstrap::unpaired_log_ratio(&after.values(), &before.values()).map(f64::exp));
     let name = |analysis: &SaturationAnalysis| match &analysis.workload.interpreter {
         Some(found) if found.gil => format!("{} with the GIL", found.version),
         Some(found) => format!("{} without the GIL", found.version),
@@ -66,10 +58,7 @@ pub fn compare(
         to: name(candidate),
         reference_threads: best.n,
         single_thread: single,
-        wins_from: steps
-            .iter()
-            .find(|step| step.ratio.lo > 1.0)
-            .map(|step| step.n),
+        wins_from: steps.iter().find(|step| step.ratio.lo > 1.0).map(|step| step.n),
         steps,
     })
 }
@@ -83,8 +72,7 @@ mod tests {
 
     fn analysis(truth: impl Fn(f64) -> f64) -> SaturationAnalysis {
         let points = curve(&[1, 2, 4, 8], 0.01, 7, truth);
-        SaturationAnalysis::new(Machine::default(), Identity::default(), points)
-            .expect("four points")
+        SaturationAnalysis::new(Machine::default(), Identity::default(), points).expect("four points")
     }
 
     #[test]

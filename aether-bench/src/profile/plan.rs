@@ -53,12 +53,7 @@ impl Plan {
     /// A plan over the ladder up to `max_threads`.
     pub fn new(max_threads: usize, limits: Limits) -> Self {
         // The order is shuffled by a constant seed: random enough to break trends, the same when a run is repeated.
-        Self {
-            sizes: ladder(max_threads),
-            limits,
-            refinements: 0,
-            rng: Rng::new(0x0B10_C500),
-        }
+        Self { sizes: ladder(max_threads), limits, refinements: 0, rng: Rng::new(0x0B10_C500) }
     }
 
     /// The sizes of the next block in the order to measure them; empty when nothing is left to find out.
@@ -81,12 +76,7 @@ impl Plan {
     }
 
     fn short_of_rounds(&self, points: &[Point]) -> Vec<usize> {
-        let rounds = |n: usize| {
-            points
-                .iter()
-                .find(|point| point.n == n)
-                .map_or(0, |point| point.rounds.len())
-        };
+        let rounds = |n: usize| points.iter().find(|point| point.n == n).map_or(0, |point| point.rounds.len());
         let short = |n: &usize| rounds(*n) < self.limits.min_rounds;
         self.sizes.iter().copied().filter(short).collect()
     }
@@ -122,18 +112,14 @@ impl Plan {
             .iter()
             .zip(&shape.ratios)
             .filter(|(point, ratio)| {
-                let matters = point.n <= shape.recommended.n
-                    && straddles(ratio.lo, ratio.hi, ENOUGH)
+                let matters = point.n <= shape.recommended.n && straddles(ratio.lo, ratio.hi, ENOUGH)
                     || point.n > shape.peak.n && straddles(ratio.lo, ratio.hi, CLIFF);
-                (matters || point.ops_s.relative_half_width() > PRECISE)
-                    && point.rounds.len() < self.limits.max_rounds
+                (matters || point.ops_s.relative_half_width() > PRECISE) && point.rounds.len() < self.limits.max_rounds
             })
             .map(|(point, _)| point.n)
             .collect();
         let with_peak = !open.is_empty() && !open.contains(&shape.peak.n);
-        open.into_iter()
-            .chain(with_peak.then_some(shape.peak.n))
-            .collect()
+        open.into_iter().chain(with_peak.then_some(shape.peak.n)).collect()
     }
 }
 
@@ -153,10 +139,7 @@ mod tests {
 
     /// Runs the plan on a curve with noise until it has no more questions.
     fn run(noise: f64, truth: impl Fn(f64) -> f64) -> (Vec<Point>, u32) {
-        let limits = Limits {
-            min_rounds: 5,
-            max_rounds: 15,
-        };
+        let limits = Limits { min_rounds: 5, max_rounds: 15 };
         let mut plan = Plan::new(32, limits);
         let mut rng = Rng::new(9);
         let mut points: Vec<Point> = Vec::new();
@@ -168,10 +151,7 @@ mod tests {
             }
             for n in sizes {
                 let ops_s = truth(n as f64) * (1.0 + noise * rng.normal());
-                let old = points
-                    .iter()
-                    .position(|point| point.n == n)
-                    .map(|at| points.remove(at));
+                let old = points.iter().position(|point| point.n == n).map(|at| points.remove(at));
                 let mut rounds = old.map_or_else(Vec::new, |point| point.rounds);
                 rounds.push(Round { block, ops_s });
                 points.push(Point::new(n, rounds));
@@ -185,10 +165,7 @@ mod tests {
     #[test]
     fn refines_around_the_knee_and_ends() {
         let (points, _) = run(0.002, |n| (100.0 * n).min(500.0));
-        assert!(
-            points.iter().any(|point| point.n == 5),
-            "the knee lies between 4 and 6"
-        );
+        assert!(points.iter().any(|point| point.n == 5), "the knee lies between 4 and 6");
         assert_eq!(shape::read(&points).expect("measured").recommended.n, 5);
     }
 

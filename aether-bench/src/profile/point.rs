@@ -87,10 +87,7 @@ impl Point {
 
     /// Tasks per second in one block.
     pub fn in_block(&self, block: u32) -> Option<f64> {
-        self.rounds
-            .iter()
-            .find(|round| round.block == block)
-            .map(|round| round.ops_s)
+        self.rounds.iter().find(|round| round.block == block).map(|round| round.ops_s)
     }
 }
 
@@ -102,20 +99,11 @@ pub(crate) mod synthetic {
     use crate::stats::rng::Rng;
 
     /// Five rounds a size of `truth(n)`, with multiplicative noise of the given deviation.
-    pub(crate) fn curve(
-        sizes: &[usize],
-        noise: f64,
-        seed: u64,
-        truth: impl Fn(f64) -> f64,
-    ) -> Vec<Point> {
+    pub(crate) fn curve(sizes: &[usize], noise: f64, seed: u64, truth: impl Fn(f64) -> f64) -> Vec<Point> {
         let mut rng = Rng::new(seed);
         let mut point = |&n: &usize| {
-            let rounds = (0..5)
-                .map(|block| Round {
-                    block,
-                    ops_s: truth(n as f64) * (1.0 + noise * rng.normal()),
-                })
-                .collect();
+            let rounds =
+                (0..5).map(|block| Round { block, ops_s: truth(n as f64) * (1.0 + noise * rng.normal()) }).collect();
             Point::new(n, rounds)
         };
         sizes.iter().map(&mut point).collect()

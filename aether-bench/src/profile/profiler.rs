@@ -105,11 +105,7 @@ pub enum Progress {
 impl SaturationCliffProfiler {
     /// Profiles a workload on threads of this process.
     pub fn profile(&self, workload: Arc<dyn Workload>) -> Result<SaturationAnalysis, ProfileError> {
-        self.profile_subject(
-            &mut InProcess::new(workload),
-            &CancelToken::default(),
-            &mut |_| {},
-        )
+        self.profile_subject(&mut InProcess::new(workload), &CancelToken::default(), &mut |_| {})
     }
 
     /// Profiles anything measurable, with progress and a way out.
@@ -120,9 +116,7 @@ impl SaturationCliffProfiler {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<SaturationAnalysis, ProfileError> {
         let mut curves = self.profile_several(&mut [subject], cancel, progress)?;
-        curves
-            .pop()
-            .ok_or(ProfileError::Settings("nothing to profile"))
+        curves.pop().ok_or(ProfileError::Settings("nothing to profile"))
     }
 
     /// Profiles several subjects block by block in turn, so that what changes on the machine changes for all of them.
@@ -133,11 +127,8 @@ impl SaturationCliffProfiler {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Vec<SaturationAnalysis>, ProfileError> {
         self.validate()?;
-        let mut sessions: Vec<Session<'_>> = subjects
-            .iter()
-            .enumerate()
-            .map(|(index, _)| Session::new(self, index))
-            .collect();
+        let mut sessions: Vec<Session<'_>> =
+            subjects.iter().enumerate().map(|(index, _)| Session::new(self, index)).collect();
         let started = Instant::now();
         loop {
             let mut active = false;
@@ -158,29 +149,19 @@ impl SaturationCliffProfiler {
 
     fn validate(&self) -> Result<(), ProfileError> {
         if self.max_threads == 0 {
-            return Err(ProfileError::Settings(
-                "the largest thread count must be at least 1",
-            ));
+            return Err(ProfileError::Settings("the largest thread count must be at least 1"));
         }
         if self.duration_per_run < Duration::from_millis(20) {
             return Err(ProfileError::Settings("a run must last at least 20 ms"));
         }
         if self.min_rounds == 0 || self.max_rounds < self.min_rounds {
-            return Err(ProfileError::Settings(
-                "rounds: the minimum is at least 1 and at most the maximum",
-            ));
+            return Err(ProfileError::Settings("rounds: the minimum is at least 1 and at most the maximum"));
         }
         Ok(())
     }
 
     fn shot(&self, threads: usize, warm: Duration) -> Shot {
-        Shot {
-            threads,
-            warm,
-            measure: self.duration_per_run,
-            pace: Pace::Closed,
-            hang_after: self.hang_after,
-        }
+        Shot { threads, warm, measure: self.duration_per_run, pace: Pace::Closed, hang_after: self.hang_after }
     }
 }
 
@@ -198,10 +179,7 @@ struct Session<'a> {
 
 impl<'a> Session<'a> {
     fn new(profiler: &'a SaturationCliffProfiler, index: usize) -> Self {
-        let limits = Limits {
-            min_rounds: profiler.min_rounds,
-            max_rounds: profiler.max_rounds,
-        };
+        let limits = Limits { min_rounds: profiler.min_rounds, max_rounds: profiler.max_rounds };
         Self {
             profiler,
             index,
@@ -228,10 +206,7 @@ impl<'a> Session<'a> {
     ) -> Result<bool, ProfileError> {
         let points = self.points();
         let shape = shape::read(&points);
-        let complete = !points.is_empty()
-            && points
-                .iter()
-                .all(|point| point.rounds.len() >= self.profiler.min_rounds);
+        let complete = !points.is_empty() && points.iter().all(|point| point.rounds.len() >= self.profiler.min_rounds);
         if spent && complete {
             return Ok(false);
         }
@@ -243,17 +218,8 @@ impl<'a> Session<'a> {
         for (position, threads) in sizes.into_iter().enumerate() {
             // Only what comes first in a fresh block is cold; the others warm up for half a run at most.
             let usual = self.profiler.duration_per_run / 2;
-            let warm = if position == 0 {
-                self.profiler.warm_up
-            } else {
-                usual.min(self.profiler.warm_up)
-            };
-            self.measure(
-                subject,
-                &self.profiler.shot(threads, warm),
-                cancel,
-                progress,
-            )?;
+            let warm = if position == 0 { self.profiler.warm_up } else { usual.min(self.profiler.warm_up) };
+            self.measure(subject, &self.profiler.shot(threads, warm), cancel, progress)?;
         }
         self.blocks += 1;
         Ok(true)
@@ -272,10 +238,7 @@ impl<'a> Session<'a> {
             if load <= tolerable() || self.vain_retries >= VAIN_RETRIES {
                 break;
             }
-            progress(Progress::Repeated {
-                threads: shot.threads,
-                foreign_cores: load,
-            });
+            progress(Progress::Repeated { threads: shot.threads, foreign_cores: load });
             let again = subject.measure(shot, cancel)?;
             if foreign_cores(&again) < load {
                 sample = again;
@@ -285,22 +248,10 @@ impl<'a> Session<'a> {
         self.keep(shot, &sample, progress)
     }
 
-    fn keep(
-        &mut self,
-        shot: &Shot,
-        sample: &Sample,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<(), ProfileError> {
+    fn keep(&mut self, shot: &Shot, sample: &Sample, progress: &mut dyn FnMut(Progress)) -> Result<(), ProfileError> {
         let window_ns = crate::num::duration_ns(shot.window());
-        let rate = trace::rate(
-            &sample.traces,
-            window_ns,
-            crate::num::duration_ns(shot.warm),
-        )
-        .ok_or(ProfileError::TooShort {
-            threads: shot.threads,
-            given: shot.measure,
-        })?;
+        let rate = trace::rate(&sample.traces, window_ns, crate::num::duration_ns(shot.warm))
+            .ok_or(ProfileError::TooShort { threads: shot.threads, given: shot.measure })?;
         let block = self.blocks;
         let at = self.slot(shot.threads);
         self.collected[at].add(block, &rate, sample, tolerable());
@@ -317,10 +268,7 @@ impl<'a> Session<'a> {
 
     /// Where the measurements of this size are kept, in order of size.
     fn slot(&mut self, threads: usize) -> usize {
-        match self
-            .collected
-            .binary_search_by_key(&threads, Collected::threads)
-        {
+        match self.collected.binary_search_by_key(&threads, Collected::threads) {
             Ok(at) => at,
             Err(at) => {
                 self.collected.insert(at, Collected::new(threads));
@@ -355,20 +303,14 @@ impl<'a> Session<'a> {
             self.collected[at].add_sojourn(&sample.sojourn);
         }
         let points = self.collected.iter().map(Collected::finished).collect();
-        SaturationAnalysis::new(Machine::current(), self.identity, points).ok_or(
-            ProfileError::TooShort {
-                threads: self.profiler.max_threads,
-                given: self.profiler.duration_per_run,
-            },
-        )
+        SaturationAnalysis::new(Machine::current(), self.identity, points)
+            .ok_or(ProfileError::TooShort { threads: self.profiler.max_threads, given: self.profiler.duration_per_run })
     }
 }
 
 /// Unknown is not foreign: where the system does not tell, nothing is repeated.
 fn foreign_cores(sample: &Sample) -> f64 {
-    sample
-        .foreign
-        .map_or(0.0, |foreign| foreign.cores + foreign.steal)
+    sample.foreign.map_or(0.0, |foreign| foreign.cores + foreign.steal)
 }
 
 /// Cores that others may use without a measurement being repeated.

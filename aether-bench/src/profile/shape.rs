@@ -89,41 +89,21 @@ pub fn read(points: &[Point]) -> Option<Shape> {
         .iter()
         .filter(|point| point.ops_s.est > 0.0)
         .max_by(|left, right| left.ops_s.est.total_cmp(&right.ops_s.est))?;
-    let plateau: Vec<&Point> = points
-        .iter()
-        .filter(|point| point.ops_s.est >= PLATEAU * best.ops_s.est)
-        .collect();
-    let ratios: Vec<Estimate> = points
-        .iter()
-        .map(|point| ratio_to_plateau(point, &plateau))
-        .collect();
+    let plateau: Vec<&Point> = points.iter().filter(|point| point.ops_s.est >= PLATEAU * best.ops_s.est).collect();
+    let ratios: Vec<Estimate> = points.iter().map(|point| ratio_to_plateau(point, &plateau)).collect();
     let recommended = recommend(points, &ratios, best.n);
     let cliff = find_cliff(points, &ratios, best.n);
-    Some(Shape {
-        peak: Peak {
-            n: best.n,
-            ops_s: best.ops_s,
-        },
-        ratios,
-        recommended,
-        cliff,
-    })
+    Some(Shape { peak: Peak { n: best.n, ops_s: best.ops_s }, ratios, recommended, cliff })
 }
 
 /// Throughput over the plateau's, block by block where both were measured in the same one.
 fn ratio_to_plateau(point: &Point, plateau: &[&Point]) -> Estimate {
     let reference = |block: u32| {
-        let present: Vec<f64> = plateau
-            .iter()
-            .filter_map(|other| other.in_block(block))
-            .collect();
+        let present: Vec<f64> = plateau.iter().filter_map(|other| other.in_block(block)).collect();
         (!present.is_empty()).then(|| sample::mean(&present))
     };
-    let paired: (Vec<f64>, Vec<f64>) = point
-        .rounds
-        .iter()
-        .filter_map(|round| Some((round.ops_s, reference(round.block)?)))
-        .unzip();
+    let paired: (Vec<f64>, Vec<f64>) =
+        point.rounds.iter().filter_map(|round| Some((round.ops_s, reference(round.block)?))).unzip();
     if paired.0.len() >= 3 {
         return bootstrap::ratio(&paired.0, &paired.1);
     }
@@ -133,41 +113,20 @@ fn ratio_to_plateau(point: &Point, plateau: &[&Point]) -> Estimate {
 
 fn recommend(points: &[Point], ratios: &[Estimate], peak: usize) -> Recommended {
     let smallest = |enough: fn(&Estimate) -> bool| {
-        let mut sizes = points
-            .iter()
-            .zip(ratios)
-            .filter(|(point, _)| point.n <= peak);
-        sizes
-            .find(|(_, ratio)| enough(ratio))
-            .map(|(point, _)| point.n)
+        let mut sizes = points.iter().zip(ratios).filter(|(point, _)| point.n <= peak);
+        sizes.find(|(_, ratio)| enough(ratio)).map(|(point, _)| point.n)
     };
     let proven = smallest(|ratio| ratio.lo >= ENOUGH);
     // Where noise hides every lower bound, the estimates are still a better guess than the luckiest size.
-    let n = proven
-        .or_else(|| smallest(|ratio| ratio.est >= ENOUGH))
-        .unwrap_or(peak);
-    let open = points
-        .iter()
-        .zip(ratios)
-        .any(|(point, ratio)| point.n < n && ratio.hi >= ENOUGH);
-    let status = if proven.is_none() || open {
-        Status::Inconclusive
-    } else {
-        Status::Proven
-    };
-    let rule = format!(
-        "smallest n whose lower bound is at least {:.0} % of the peak",
-        100.0 * ENOUGH
-    );
+    let n = proven.or_else(|| smallest(|ratio| ratio.est >= ENOUGH)).unwrap_or(peak);
+    let open = points.iter().zip(ratios).any(|(point, ratio)| point.n < n && ratio.hi >= ENOUGH);
+    let status = if proven.is_none() || open { Status::Inconclusive } else { Status::Proven };
+    let rule = format!("smallest n whose lower bound is at least {:.0} % of the peak", 100.0 * ENOUGH);
     Recommended { n, rule, status }
 }
 
 fn find_cliff(points: &[Point], ratios: &[Estimate], peak: usize) -> Option<Cliff> {
-    let mut past = points
-        .iter()
-        .zip(ratios)
-        .filter(|(point, _)| point.n > peak)
-        .peekable();
+    let mut past = points.iter().zip(ratios).filter(|(point, _)| point.n > peak).peekable();
     while let Some((point, ratio)) = past.next() {
         if ratio.hi > CLIFF || ratio.hi.is_nan() {
             continue;
@@ -179,12 +138,7 @@ fn find_cliff(points: &[Point], ratios: &[Estimate], peak: usize) -> Option<Clif
         };
         let lowest = past.map(|(_, later)| later.est).fold(ratio.est, f64::min);
         let severity = (1.0 - lowest).clamp(0.0, 1.0);
-        return Some(Cliff {
-            n: point.n,
-            severity,
-            ratio: *ratio,
-            confirmation,
-        });
+        return Some(Cliff { n: point.n, severity, ratio: *ratio, confirmation });
     }
     None
 }
@@ -209,20 +163,12 @@ mod tests {
     #[test]
     fn a_fall_after_the_peak_is_a_cliff_with_its_severity() {
         let truth = |n: f64| {
-            if n <= 8.0 {
-                100.0 * n
-            } else {
-                800.0 * (8.0 / n).powf(0.7)
-            }
+            if n <= 8.0 { 100.0 * n } else { 800.0 * (8.0 / n).powf(0.7) }
         };
         let cliff = shape(0.01, 2, truth).cliff.expect("throughput halves");
         assert_eq!(cliff.n, 12);
         assert_eq!(cliff.confirmation, Confirmation::Confirmed);
-        assert!(
-            (cliff.severity - (1.0 - 0.25_f64.powf(0.7))).abs() < 0.03,
-            "{}",
-            cliff.severity
-        );
+        assert!((cliff.severity - (1.0 - 0.25_f64.powf(0.7))).abs() < 0.03, "{}", cliff.severity);
     }
 
     #[test]
@@ -235,11 +181,7 @@ mod tests {
     #[test]
     fn one_disturbed_size_is_no_cliff() {
         let truth = |n: f64| {
-            if (n - 12.0).abs() < 0.5 {
-                300.0
-            } else {
-                800.0_f64.min(100.0 * n)
-            }
+            if (n - 12.0).abs() < 0.5 { 300.0 } else { 800.0_f64.min(100.0 * n) }
         };
         assert_eq!(shape(0.005, 4, truth).cliff, None);
     }
@@ -249,10 +191,7 @@ mod tests {
         for seed in 0..200 {
             let shape = shape(0.15, seed, |n| 100.0 * n / (1.0 + 0.05 * (n - 1.0)));
             assert!(shape.recommended.n <= shape.peak.n, "seed {seed}");
-            assert!(
-                shape.cliff.is_none_or(|cliff| cliff.n > shape.peak.n),
-                "seed {seed}"
-            );
+            assert!(shape.cliff.is_none_or(|cliff| cliff.n > shape.peak.n), "seed {seed}");
         }
     }
 

@@ -52,21 +52,14 @@ mod tests {
 
     #[test]
     fn waiting_for_a_core_is_not_blocking() {
-        let signals = Signals {
-            cpu: Some(0.25),
-            run_queue: Some(0.7),
-            ..Signals::default()
-        };
+        let signals = Signals { cpu: Some(0.25), run_queue: Some(0.7), ..Signals::default() };
         assert!((signals.blocked().expect("cpu is known") - 0.05).abs() < 1e-9);
         assert_eq!(Signals::default().blocked(), None);
     }
 
     #[test]
     fn typical_ignores_rounds_that_did_not_tell() {
-        let with = |futex| Signals {
-            futex,
-            ..Signals::default()
-        };
+        let with = |futex| Signals { futex, ..Signals::default() };
         let typical = Signals::typical(&[with(Some(0.25)), with(Some(0.75)), with(None)]);
         assert_eq!(typical.futex, Some(0.5));
         assert_eq!(typical.cpu, None);

@@ -15,9 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::latency::Durations;
 use super::trace::{Mark, WorkerTrace};
-use super::workload::{
-    CancelToken, Failure, Identity, Pace, ProfileError, Sample, Shot, Subject, Workload,
-};
+use super::workload::{CancelToken, Failure, Identity, Pace, ProfileError, Sample, Shot, Subject, Workload};
 use crate::os::host::{ForeignMeter, own_cpu_ns};
 use crate::os::{Doing, ThreadProbe, probe_current};
 
@@ -42,11 +40,7 @@ impl InProcess {
 
 impl Subject for InProcess {
     fn begin_block(&mut self, _cancel: &CancelToken) -> Result<Identity, ProfileError> {
-        Ok(Identity {
-            id: self.workload.name().to_owned(),
-            hash: self.workload.digest(),
-            interpreter: None,
-        })
+        Ok(Identity { id: self.workload.name().to_owned(), hash: self.workload.digest(), interpreter: None })
     }
 
     fn measure(&mut self, shot: &Shot, cancel: &CancelToken) -> Result<Sample, ProfileError> {
@@ -72,15 +66,8 @@ struct Run {
 
 enum Report {
     Ready(Arc<dyn ThreadProbe>),
-    Done {
-        trace: WorkerTrace,
-        service: Durations,
-        sojourn: Durations,
-    },
-    Failed {
-        worker: usize,
-        cause: Cause,
-    },
+    Done { trace: WorkerTrace, service: Durations, sojourn: Durations },
+    Failed { worker: usize, cause: Cause },
 }
 
 enum Cause {
@@ -88,11 +75,7 @@ enum Cause {
     Panic(String),
 }
 
-fn run(
-    workload: &Arc<dyn Workload>,
-    shot: &Shot,
-    cancel: &CancelToken,
-) -> Result<Sample, ProfileError> {
+fn run(workload: &Arc<dyn Workload>, shot: &Shot, cancel: &CancelToken) -> Result<Sample, ProfileError> {
     let threads = shot.threads;
     let run = Arc::new(Run {
         workload: Arc::clone(workload),
@@ -116,11 +99,7 @@ fn run(
                     run.work(worker, &send);
                 }
             })
-            .map_err(|source| ProfileError::Spawn {
-                worker,
-                threads,
-                source,
-            })?;
+            .map_err(|source| ProfileError::Spawn { worker, threads, source })?;
         gates.push(open);
     }
     for gate in &gates {
@@ -130,11 +109,7 @@ fn run(
 }
 
 /// Collects the reports, samples sleepers meanwhile, and gives up on what hangs.
-fn watch(
-    run: &Run,
-    reports: &Receiver<Report>,
-    cancel: &CancelToken,
-) -> Result<Sample, ProfileError> {
+fn watch(run: &Run, reports: &Receiver<Report>, cancel: &CancelToken) -> Result<Sample, ProfileError> {
     let threads = run.shot.threads;
     let hang_at = run.hard_limit() + run.shot.hang_after;
     let mut probes: Vec<Arc<dyn ThreadProbe>> = Vec::new();
@@ -143,11 +118,7 @@ fn watch(
     while sample.traces.len() < threads {
         match reports.recv_timeout(SAMPLING) {
             Ok(Report::Ready(probe)) => probes.push(probe),
-            Ok(Report::Done {
-                trace,
-                service,
-                sojourn,
-            }) => {
+            Ok(Report::Done { trace, service, sojourn }) => {
                 sample.traces.push(trace);
                 sample.service.merge(&service);
                 sample.sojourn.merge(&sojourn);
@@ -165,11 +136,7 @@ fn watch(
         if run.epoch.elapsed() > hang_at {
             run.stop.store(true, Ordering::Relaxed);
             let stuck = threads - sample.traces.len();
-            return Err(ProfileError::Hung {
-                stuck,
-                threads,
-                after: run.shot.hang_after,
-            });
+            return Err(ProfileError::Hung { stuck, threads, after: run.shot.hang_after });
         }
         if probes.len() == threads && sample.traces.is_empty() {
             for probe in &probes {
@@ -186,16 +153,8 @@ fn watch(
 impl Cause {
     fn into_error(self, worker: usize, threads: usize) -> ProfileError {
         match self {
-            Self::Error(source) => ProfileError::Workload {
-                worker,
-                threads,
-                source,
-            },
-            Self::Panic(message) => ProfileError::Panicked {
-                worker,
-                threads,
-                message,
-            },
+            Self::Error(source) => ProfileError::Workload { worker, threads, source },
+            Self::Panic(message) => ProfileError::Panicked { worker, threads, message },
         }
     }
 }
@@ -211,9 +170,7 @@ impl Run {
 
     fn work(&self, worker: usize, reports: &Sender<Report>) {
         let probe = probe_current();
-        reports
-            .send(Report::Ready(Arc::clone(&probe)))
-            .unwrap_or_default();
+        reports.send(Report::Ready(Arc::clone(&probe))).unwrap_or_default();
         self.barrier.wait();
         let mut recorder = Recorder::new(self, &*probe);
         let outcome = match self.shot.pace {
@@ -252,12 +209,7 @@ impl Run {
         }
     }
 
-    fn open_loop(
-        &self,
-        worker: usize,
-        rate: f64,
-        recorder: &mut Recorder<'_>,
-    ) -> Result<(), Cause> {
+    fn open_loop(&self, worker: usize, rate: f64, recorder: &mut Recorder<'_>) -> Result<(), Cause> {
         let end = crate::num::duration_ns(self.shot.warm + self.shot.measure);
         loop {
             let ticket = self.ticket.fetch_add(1, Ordering::Relaxed);
@@ -342,19 +294,13 @@ impl<'a> Recorder<'a> {
     }
 
     fn finish(self) -> Report {
-        Report::Done {
-            trace: self.trace,
-            service: self.service,
-            sojourn: self.sojourn,
-        }
+        Report::Done { trace: self.trace, service: self.service, sojourn: self.sojourn }
     }
 }
 
 /// What a panic said, if it said it in words.
 pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
-    let text = payload
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned());
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "a panic without a message".to_owned())
 }

@@ -45,15 +45,9 @@ impl WorkerTrace {
     /// The arrival is no completion: workers that begin together behind one lock end their first task one after the
     /// other, and counting from the common beginning made 16 of them look 5 % faster than the lock allows.
     fn span(&self, from_ns: u64) -> Option<(Mark, Mark)> {
-        let completions = if self.marks.len() >= 3 {
-            &self.marks[1..]
-        } else {
-            &self.marks[..]
-        };
+        let completions = if self.marks.len() >= 3 { &self.marks[1..] } else { &self.marks[..] };
         let last = completions.last()?;
-        let late = completions
-            .iter()
-            .find(|mark| mark.at_ns >= from_ns && mark.at_ns < last.at_ns);
+        let late = completions.iter().find(|mark| mark.at_ns >= from_ns && mark.at_ns < last.at_ns);
         let first = late.or(completions.first())?;
         (last.at_ns > first.at_ns).then_some((*first, *last))
     }
@@ -98,12 +92,7 @@ pub fn windows(traces: &[WorkerTrace], window_ns: u64) -> Vec<f64> {
     let Some((from, to)) = common_span(traces) else {
         return Vec::new();
     };
-    let done = |at: u64| {
-        traces
-            .iter()
-            .map(|trace| trace.completed_by(at))
-            .sum::<f64>()
-    };
+    let done = |at: u64| traces.iter().map(|trace| trace.completed_by(at)).sum::<f64>();
     let count = (to - from) / window_ns.max(1);
     (0..count)
         .map(|index| {
@@ -128,10 +117,7 @@ pub fn settled_at(windows: &[f64]) -> Option<usize> {
 /// the same, and says so. Windows hold at least two task times: shorter ones differ by whole tasks and never settle.
 pub fn rate(traces: &[WorkerTrace], window_ns: u64, warm_ns: u64) -> Option<Rate> {
     let (from, to) = common_span(traces)?;
-    let done: f64 = traces
-        .iter()
-        .map(|trace| trace.completed_by(to) - trace.completed_by(from))
-        .sum();
+    let done: f64 = traces.iter().map(|trace| trace.completed_by(to) - trace.completed_by(from)).sum();
     let task_s = crate::num::ns_to_seconds(to - from) * traces.len() as f64 / done.max(1.0);
     let window_ns = window_ns.max(crate::num::seconds_to_ns(2.0 * task_s));
     let windows = windows(traces, window_ns);
@@ -182,12 +168,7 @@ impl Sum {
             own_cores: (!self.cpu_unknown).then_some(self.own_cores),
             ..Signals::default()
         };
-        Rate {
-            ops_s: self.ops_s,
-            completions: self.completions,
-            signals,
-            settled,
-        }
+        Rate { ops_s: self.ops_s, completions: self.completions, signals, settled }
     }
 }
 
@@ -199,12 +180,7 @@ mod tests {
 
     /// A worker that arrives at `start` and completes a task every `period`, marked each `window`.
     fn steady(start: u64, period: u64, tasks: u64, window: u64) -> WorkerTrace {
-        let mark = |at_ns, count, cpu_ns| Mark {
-            at_ns,
-            count,
-            cpu_ns: Some(cpu_ns),
-            run_delay_ns: Some(0),
-        };
+        let mark = |at_ns, count, cpu_ns| Mark { at_ns, count, cpu_ns: Some(cpu_ns), run_delay_ns: Some(0) };
         let mut marks = vec![mark(start, 0, 0)];
         let mut next = window;
         for count in 1..=tasks {
@@ -233,15 +209,9 @@ mod tests {
         let traces: Vec<_> = (0..16_u64)
             .map(|worker| {
                 let first = 5 * MS * (worker + 1);
-                let at = |turn: u64| Mark {
-                    at_ns: first + turn * 80 * MS,
-                    count: turn + 1,
-                    ..Mark::default()
-                };
+                let at = |turn: u64| Mark { at_ns: first + turn * 80 * MS, count: turn + 1, ..Mark::default() };
                 let arrival = Mark::default();
-                WorkerTrace {
-                    marks: std::iter::once(arrival).chain((0..6).map(at)).collect(),
-                }
+                WorkerTrace { marks: std::iter::once(arrival).chain((0..6).map(at)).collect() }
             })
             .collect();
         for warm in [0, 200 * MS] {
@@ -262,18 +232,12 @@ mod tests {
     fn a_slow_start_is_cut_off_and_an_endless_one_is_flagged() {
         assert_eq!(settled_at(&[10.0, 50.0, 98.0, 100.0, 99.0, 100.0]), Some(2));
         assert_eq!(settled_at(&[10.0, 20.0, 30.0, 40.0, 50.0]), None);
-        assert_eq!(
-            settled_at(&[0.0, 0.0, 0.0]),
-            None,
-            "nothing done is not settled"
-        );
+        assert_eq!(settled_at(&[0.0, 0.0, 0.0]), None, "nothing done is not settled");
     }
 
     #[test]
     fn a_worker_without_two_marks_gives_no_rate() {
-        let lonely = WorkerTrace {
-            marks: vec![Mark::default()],
-        };
+        let lonely = WorkerTrace { marks: vec![Mark::default()] };
         assert_eq!(rate(&[lonely], 1_000, 0), None);
         assert_eq!(rate(&[], 1_000, 0), None);
     }

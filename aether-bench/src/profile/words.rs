@@ -19,14 +19,8 @@ pub(super) fn findings(analysis: &SaturationAnalysis) -> Vec<String> {
 
 fn peak(analysis: &SaturationAnalysis) -> String {
     let peak = analysis.peak;
-    let speedup = analysis
-        .point(1)
-        .map_or(1.0, |one| peak.ops_s.est / one.ops_s.est);
-    format!(
-        "The peak is {:.4} tasks/s at {} ({speedup:.2} × one thread).",
-        Rounded(peak.ops_s.est),
-        threads(peak.n),
-    )
+    let speedup = analysis.point(1).map_or(1.0, |one| peak.ops_s.est / one.ops_s.est);
+    format!("The peak is {:.4} tasks/s at {} ({speedup:.2} × one thread).", Rounded(peak.ops_s.est), threads(peak.n),)
 }
 
 fn cliff(analysis: &SaturationAnalysis) -> String {
@@ -48,18 +42,12 @@ fn cliff(analysis: &SaturationAnalysis) -> String {
 
 fn cause(analysis: &SaturationAnalysis) -> String {
     let text = match analysis.cause {
-        Cause::NotReached => {
-            "Throughput was still growing at the largest size: no limit was reached."
-        }
-        Cause::Io => {
-            "The limit is what the tasks wait for: workers sleep in sockets, files or timers."
-        }
+        Cause::NotReached => "Throughput was still growing at the largest size: no limit was reached.",
+        Cause::Io => "The limit is what the tasks wait for: workers sleep in sockets, files or timers.",
         Cause::Cpu => "The limit is the cores: this workload keeps them busy.",
         Cause::RunQueue => "The limit is the run queue: runnable threads wait for a core.",
         Cause::Lock => "The limit is a lock: workers sleep on it.",
-        Cause::Gil => {
-            "The limit is the GIL: one core's worth of Python, the other workers wait for the interpreter."
-        }
+        Cause::Gil => "The limit is the GIL: one core's worth of Python, the other workers wait for the interpreter.",
         Cause::Unknown => "What limits it cannot be told from the signals.",
     };
     text.to_owned()
@@ -74,9 +62,7 @@ fn model(analysis: &SaturationAnalysis) -> Option<String> {
     };
     if error > TRUSTED_ERROR {
         let percent = 100.0 * error;
-        return Some(format!(
-            "Neither model explains the curve (error {percent:.1} %)."
-        ));
+        return Some(format!("Neither model explains the curve (error {percent:.1} %)."));
     }
     Some(match fits.chosen {
         Model::Ceiling => format!(
@@ -111,10 +97,7 @@ fn tail(analysis: &SaturationAnalysis) -> Option<String> {
 
 fn doubts(analysis: &SaturationAnalysis) -> Vec<String> {
     let sizes = |matching: fn(&Doubt) -> bool| -> Vec<String> {
-        let doubtful = analysis
-            .points
-            .iter()
-            .filter(|point| point.doubts.iter().any(matching));
+        let doubtful = analysis.points.iter().filter(|point| point.doubts.iter().any(matching));
         doubtful.map(|point| point.n.to_string()).collect()
     };
     let line = |text: &str, matching: fn(&Doubt) -> bool| {
@@ -122,18 +105,10 @@ fn doubts(analysis: &SaturationAnalysis) -> Vec<String> {
         (!sizes.is_empty()).then(|| format!("Doubt: the points at {} {text}.", sizes.join(", ")))
     };
     let lines = [
-        line("did not settle before the warm-up ended", |d| {
-            matches!(d, Doubt::NotSettled { .. })
-        }),
-        line("were measured while others used the cores", |d| {
-            matches!(d, Doubt::ForeignLoad { .. })
-        }),
-        line("are known to no better than ± 2 %", |d| {
-            matches!(d, Doubt::Wide { .. })
-        }),
-        line("rest on few tasks", |d| {
-            matches!(d, Doubt::FewCompletions { .. })
-        }),
+        line("did not settle before the warm-up ended", |d| matches!(d, Doubt::NotSettled { .. })),
+        line("were measured while others used the cores", |d| matches!(d, Doubt::ForeignLoad { .. })),
+        line("are known to no better than ± 2 %", |d| matches!(d, Doubt::Wide { .. })),
+        line("rest on few tasks", |d| matches!(d, Doubt::FewCompletions { .. })),
     ];
     lines.into_iter().flatten().collect()
 }
@@ -151,17 +126,11 @@ pub(super) fn recommendations(analysis: &SaturationAnalysis) -> Vec<String> {
     }
     let of_cause = match analysis.cause {
         Cause::NotReached => "Measure with a larger maximum: the best size may lie beyond it.",
-        Cause::Io => {
-            "More threads do not help past this size: widen what they wait for (connections, bandwidth)."
-        }
+        Cause::Io => "More threads do not help past this size: widen what they wait for (connections, bandwidth).",
         Cause::Cpu => "More threads do not help: make the work cheaper, or give it more cores.",
-        Cause::RunQueue => {
-            "Keep the threads near the number of cores, and heavy neighbours off them."
-        }
+        Cause::RunQueue => "Keep the threads near the number of cores, and heavy neighbours off them.",
         Cause::Lock => "Hold the lock for less time, or split what it guards.",
-        Cause::Gil => {
-            "Run it on a free-threaded build, or in processes; measure both with two interpreters."
-        }
+        Cause::Gil => "Run it on a free-threaded build, or in processes; measure both with two interpreters.",
         Cause::Unknown => return advice,
     };
     advice.push(of_cause.to_owned());
@@ -170,11 +139,7 @@ pub(super) fn recommendations(analysis: &SaturationAnalysis) -> Vec<String> {
 
 /// "1 thread", "8 threads".
 pub(crate) fn threads(n: usize) -> String {
-    if n == 1 {
-        "1 thread".to_owned()
-    } else {
-        format!("{n} threads")
-    }
+    if n == 1 { "1 thread".to_owned() } else { format!("{n} threads") }
 }
 
 /// A duration with the unit that suits it.
@@ -194,11 +159,7 @@ pub(crate) struct Rounded(pub(crate) f64);
 impl std::fmt::Display for Rounded {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let digits = out.precision().unwrap_or(4);
-        let before_point = if self.0 == 0.0 {
-            1
-        } else {
-            crate::num::floor_index(self.0.abs().log10()) + 1
-        };
+        let before_point = if self.0 == 0.0 { 1 } else { crate::num::floor_index(self.0.abs().log10()) + 1 };
         write!(out, "{:.*}", digits.saturating_sub(before_point), self.0)
     }
 }

@@ -41,10 +41,7 @@ pub struct Task<F> {
 impl<F: Fn(usize) + Send + Sync> Task<F> {
     /// Names a closure that takes the worker's number.
     pub fn new(name: impl Into<String>, function: F) -> Self {
-        Self {
-            name: name.into(),
-            function,
-        }
+        Self { name: name.into(), function }
     }
 }
 

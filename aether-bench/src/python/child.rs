@@ -35,10 +35,7 @@ impl Interpreter {
         let theirs = stderr.try_clone().map_err(PythonError::Driver)?;
         let failed = |path, source| PythonError::Start { path, source };
         let program = path();
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(theirs);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(theirs);
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command.spawn().map_err(|source| failed(program, source))?;
@@ -54,12 +51,7 @@ impl Interpreter {
                 }
             }
         });
-        Ok(Self {
-            child,
-            commands,
-            replies,
-            stderr,
-        })
+        Ok(Self { child, commands, replies, stderr })
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -72,12 +64,9 @@ impl Interpreter {
     }
 
     pub(super) fn send(&mut self, message: &impl Serialize) -> Result<(), PythonError> {
-        let mut line = serde_json::to_string(message)
-            .map_err(|error| PythonError::Protocol(error.to_string()))?;
+        let mut line = serde_json::to_string(message).map_err(|error| PythonError::Protocol(error.to_string()))?;
         line.push('\n');
-        self.commands
-            .write_all(line.as_bytes())
-            .map_err(|_| self.obituary())
+        self.commands.write_all(line.as_bytes()).map_err(|_| self.obituary())
     }
 
     /// The next reply; `None` if there was none within the time.
@@ -121,18 +110,13 @@ impl Interpreter {
             std::thread::sleep(Duration::from_millis(5));
         }
         let status = self.kill();
-        PythonError::Died {
-            status: status.unwrap_or_default(),
-            stderr: self.last_words(),
-        }
+        PythonError::Died { status: status.unwrap_or_default(), stderr: self.last_words() }
     }
 
     fn last_words(&mut self) -> String {
         let mut text = Vec::new();
         let length = self.stderr.seek(SeekFrom::End(0)).unwrap_or(0);
-        let begin = self
-            .stderr
-            .seek(SeekFrom::Start(length.saturating_sub(SHOWN)));
+        let begin = self.stderr.seek(SeekFrom::Start(length.saturating_sub(SHOWN)));
         if begin.is_ok() {
             self.stderr.read_to_end(&mut text).unwrap_or_default();
         }

@@ -33,10 +33,14 @@ impl fmt::Display for Misdeed {
             Self::Load => "the workload could not be loaded",
             Self::Raise => "the workload raised an exception",
             Self::Exit => "the workload called sys.exit()",
-            Self::Print => "the workload wrote to standard output while it was measured: \
-                            the terminal would be measured with it; take the print out",
-            Self::Fork => "the workload forked while it was measured: \
-                           forking a process that runs threads is unsafe, and the child's work is not counted",
+            Self::Print => {
+                "the workload wrote to standard output while it was measured: \
+                            the terminal would be measured with it; take the print out"
+            }
+            Self::Fork => {
+                "the workload forked while it was measured: \
+                           forking a process that runs threads is unsafe, and the child's work is not counted"
+            }
         })
     }
 }

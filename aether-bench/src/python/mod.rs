@@ -73,13 +73,9 @@ impl std::fmt::Debug for Interpreter {
 
 impl PythonScript {
     /// Measures the script's `workload` function, or its body, in this interpreter.
-    pub fn new(
-        python: impl Into<PathBuf>,
-        script: impl Into<PathBuf>,
-    ) -> Result<Self, PythonError> {
+    pub fn new(python: impl Into<PathBuf>, script: impl Into<PathBuf>) -> Result<Self, PythonError> {
         let driver = TempDir::with_prefix("aether-").map_err(PythonError::Driver)?;
-        std::fs::write(driver.path().join("aether_driver.py"), DRIVER)
-            .map_err(PythonError::Driver)?;
+        std::fs::write(driver.path().join("aether_driver.py"), DRIVER).map_err(PythonError::Driver)?;
         Ok(Self {
             python: python.into(),
             script: script.into(),
@@ -116,28 +112,13 @@ fn greet(interpreter: &mut Interpreter, cancel: &CancelToken) -> Result<Runtime,
             return Err(ProfileError::Cancelled);
         }
         match interpreter.receive(SAMPLING)? {
-            Some(Reply::Hello {
-                version,
-                path,
-                free_threaded_build,
-                gil,
-            }) => {
-                return Ok(Runtime {
-                    version,
-                    path,
-                    free_threaded_build,
-                    gil,
-                });
+            Some(Reply::Hello { version, path, free_threaded_build, gil }) => {
+                return Ok(Runtime { version, path, free_threaded_build, gil });
             }
             Some(other) => return Err(unexpected(other).into()),
             None if Instant::now() > deadline => {
                 let stderr = interpreter.abort();
-                return Err(PythonError::Hung {
-                    threads: 1,
-                    after: LOADING,
-                    stderr,
-                }
-                .into());
+                return Err(PythonError::Hung { threads: 1, after: LOADING, stderr }.into());
             }
             None => {}
         }
@@ -147,19 +128,13 @@ fn greet(interpreter: &mut Interpreter, cancel: &CancelToken) -> Result<Runtime,
 impl Subject for PythonScript {
     fn begin_block(&mut self, cancel: &CancelToken) -> Result<Identity, ProfileError> {
         self.interpreter = None; // The old process ends before the new one is timed.
-        let content = std::fs::read(&self.script).map_err(|source| PythonError::Script {
-            path: self.script.clone(),
-            source,
-        })?;
+        let content =
+            std::fs::read(&self.script).map_err(|source| PythonError::Script { path: self.script.clone(), source })?;
         let mut interpreter = Interpreter::start(self.command())?;
         let runtime = greet(&mut interpreter, cancel)?;
         self.gil_at_start = runtime.gil;
         self.interpreter = Some(interpreter);
-        let name = self
-            .script
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy();
+        let name = self.script.file_name().unwrap_or_default().to_string_lossy();
         let function = self.function.as_deref().map(|name| format!("::{name}"));
         Ok(Identity {
             id: format!("{name}{}", function.unwrap_or_default()),
@@ -178,11 +153,7 @@ impl Subject for PythonScript {
         let gil_at_start = self.gil_at_start;
         let outcome = watch(interpreter, shot, cancel).and_then(|measured| {
             let same = measured.gil == gil_at_start;
-            if same {
-                Ok(measured.sample)
-            } else {
-                Err(PythonError::GilChanged.into())
-            }
+            if same { Ok(measured.sample) } else { Err(PythonError::GilChanged.into()) }
         });
         if outcome.is_err() {
             self.interpreter = None;
@@ -198,11 +169,7 @@ struct Measured {
 }
 
 /// Gives one order and watches from outside until it is answered.
-fn watch(
-    interpreter: &mut Interpreter,
-    shot: &Shot,
-    cancel: &CancelToken,
-) -> Result<Measured, ProfileError> {
+fn watch(interpreter: &mut Interpreter, shot: &Shot, cancel: &CancelToken) -> Result<Measured, ProfileError> {
     let order = Order::new(shot);
     let after = Duration::from_nanos(order.hard_ns) + shot.hang_after;
     let meter = ForeignMeter::start(own_and(interpreter));
@@ -234,12 +201,7 @@ fn watch(
         }
         if started.elapsed() > after {
             let stderr = interpreter.abort();
-            return Err(PythonError::Hung {
-                threads: shot.threads,
-                after,
-                stderr,
-            }
-            .into());
+            return Err(PythonError::Hung { threads: shot.threads, after, stderr }.into());
         }
     }
 }

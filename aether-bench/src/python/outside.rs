@@ -20,15 +20,7 @@ impl Outside {
     /// Begins to watch these threads.
     pub(super) fn new(pid: u32, tids: Vec<u32>) -> Self {
         let now = Instant::now();
-        let mut outside = Self {
-            pid,
-            tids,
-            delays: BTreeMap::new(),
-            on_futex: 0,
-            asleep: 0,
-            started: now,
-            last: now,
-        };
+        let mut outside = Self { pid, tids, delays: BTreeMap::new(), on_futex: 0, asleep: 0, started: now, last: now };
         outside.look();
         outside.on_futex = 0;
         outside.asleep = 0; // So far they slept at the barrier.
@@ -64,11 +56,7 @@ impl Outside {
         if self.delays.len() < self.tids.len() || elapsed <= 0.0 {
             return None;
         }
-        let delay: u64 = self
-            .delays
-            .values()
-            .map(|(first, last)| last.saturating_sub(*first))
-            .sum();
+        let delay: u64 = self.delays.values().map(|(first, last)| last.saturating_sub(*first)).sum();
         Some(crate::num::ns_to_seconds(delay) / (elapsed * self.tids.len() as f64))
     }
 
@@ -78,12 +66,7 @@ impl Outside {
 
     fn run_delay_ns(&self, tid: u32) -> Option<u64> {
         let text = self.read(tid, "schedstat")?;
-        std::str::from_utf8(&text)
-            .ok()?
-            .split_ascii_whitespace()
-            .nth(1)?
-            .parse()
-            .ok()
+        std::str::from_utf8(&text).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
     }
 
     /// Whether a sleeping thread sleeps on a futex; `None` for one that does not sleep.

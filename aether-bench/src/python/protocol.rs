@@ -25,10 +25,7 @@ pub(super) struct Order {
 
 impl Order {
     pub(super) fn new(shot: &Shot) -> Self {
-        let (warm_ns, measure_ns) = (
-            crate::num::duration_ns(shot.warm),
-            crate::num::duration_ns(shot.measure),
-        );
+        let (warm_ns, measure_ns) = (crate::num::duration_ns(shot.warm), crate::num::duration_ns(shot.measure));
         Self {
             threads: shot.threads,
             warm_ns,
@@ -47,23 +44,10 @@ impl Order {
 #[derive(Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub(super) enum Reply {
-    Hello {
-        version: String,
-        path: String,
-        free_threaded_build: bool,
-        gil: bool,
-    },
-    Ready {
-        tids: Vec<u32>,
-    },
-    Result {
-        workers: Vec<Worker>,
-        gil: bool,
-    },
-    Error {
-        what: Misdeed,
-        traceback: String,
-    },
+    Hello { version: String, path: String, free_threaded_build: bool, gil: bool },
+    Ready { tids: Vec<u32> },
+    Result { workers: Vec<Worker>, gil: bool },
+    Error { what: Misdeed, traceback: String },
 }
 
 /// What one worker counted.
@@ -88,23 +72,13 @@ pub(super) fn sample(workers: &[Worker]) -> Sample {
     let mut sample = Sample::default();
     let (mut service, mut sojourn) = (Durations::default(), Durations::default());
     for worker in workers {
-        let mark = |&(at_ns, count, cpu_ns): &(u64, u64, u64)| Mark {
-            at_ns,
-            count,
-            cpu_ns: Some(cpu_ns),
-            run_delay_ns: None,
-        };
-        sample.traces.push(WorkerTrace {
-            marks: worker.marks.iter().map(mark).collect(),
-        });
+        let mark =
+            |&(at_ns, count, cpu_ns): &(u64, u64, u64)| Mark { at_ns, count, cpu_ns: Some(cpu_ns), run_delay_ns: None };
+        sample.traces.push(WorkerTrace { marks: worker.marks.iter().map(mark).collect() });
         worker.service.iter().for_each(|&ns| service.record(ns));
         worker.sojourn.iter().for_each(|&ns| sojourn.record(ns));
     }
-    Sample {
-        service,
-        sojourn,
-        ..sample
-    }
+    Sample { service, sojourn, ..sample }
 }
 
 #[cfg(test)]

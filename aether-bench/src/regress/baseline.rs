@@ -60,14 +60,7 @@ impl Baseline {
         cancel: &CancelToken,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self, RunError> {
-        let mut sizes: Vec<SizeRuns> = case
-            .sizes
-            .iter()
-            .map(|&n| SizeRuns {
-                n,
-                runs: Vec::new(),
-            })
-            .collect();
+        let mut sizes: Vec<SizeRuns> = case.sizes.iter().map(|&n| SizeRuns { n, runs: Vec::new() }).collect();
         for round in 0..runs {
             for size in &mut sizes {
                 size.runs.push(run(&case.words(size.n, bin), cancel)?);
@@ -91,14 +84,9 @@ impl Baseline {
     /// Reads what [`to_json`](Self::to_json) wrote.
     pub fn parse(text: &str) -> Result<Self, BaselineError> {
         let value: serde_json::Value = serde_json::from_str(text)?;
-        let found = value
-            .get("schema")
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or("(none)");
+        let found = value.get("schema").and_then(serde_json::Value::as_str).unwrap_or("(none)");
         if found != SCHEMA {
-            return Err(BaselineError::Schema {
-                found: found.to_owned(),
-            });
+            return Err(BaselineError::Schema { found: found.to_owned() });
         }
         Ok(serde_json::from_value(value)?)
     }
@@ -106,24 +94,14 @@ impl Baseline {
     /// Holds `new` against this one. What was measured apart is compared by means, not by pairs.
     pub fn compare(&self, new: &Self) -> Result<Comparison, BaselineError> {
         if self.case.command != new.case.command || self.case.axis != new.case.axis {
-            return Err(BaselineError::Cases(
-                self.case.name.clone(),
-                new.case.name.clone(),
-            ));
+            return Err(BaselineError::Cases(self.case.name.clone(), new.case.name.clone()));
         }
         let first = self.judge(new);
         let advisory = first.verdict == Verdict::Fail && !self.comparable(new);
-        let verdict = if advisory {
-            Verdict::Inconclusive
-        } else {
-            first.verdict
-        };
+        let verdict = if advisory { Verdict::Inconclusive } else { first.verdict };
         let mut sentences = shape(&self.case, &self.sizes, &new.sizes);
         if !self.comparable(new) {
-            sentences.insert(
-                0,
-                "The baseline is from another machine: advice, not a verdict.".to_owned(),
-            );
+            sentences.insert(0, "The baseline is from another machine: advice, not a verdict.".to_owned());
         }
         Ok(Comparison {
             schema: COMPARISON.to_owned(),
@@ -174,21 +152,9 @@ impl Baseline {
                     let middle = sample::median(values).ln();
                     values.iter().map(|value| value.ln() - middle).collect()
                 };
-                let change = before
-                    .iter()
-                    .zip(&after)
-                    .map(|(old, new)| (new / old).ln())
-                    .collect();
-                let same = centred(&before)
-                    .into_iter()
-                    .chain(centred(&after))
-                    .collect();
-                cells.push(Pairs {
-                    n: old.n,
-                    metric,
-                    change,
-                    same,
-                });
+                let change = before.iter().zip(&after).map(|(old, new)| (new / old).ln()).collect();
+                let same = centred(&before).into_iter().chain(centred(&after)).collect();
+                cells.push(Pairs { n: old.n, metric, change, same });
             }
         }
         judge(&cells, case::peak(&self.sizes, &self.case))
@@ -219,12 +185,7 @@ mod tests {
             runs: (0..10)
                 .map(|_| {
                     let seconds = (1.0 + 0.01 * rng.normal()) / speed;
-                    ProcessRun {
-                        ops: 1.0,
-                        wall_s: seconds,
-                        cpu_s: Some(seconds),
-                        run_delay_s: None,
-                    }
+                    ProcessRun { ops: 1.0, wall_s: seconds, cpu_s: Some(seconds), run_delay_s: None }
                 })
                 .collect(),
         };
@@ -235,13 +196,7 @@ mod tests {
             sizes: vec![1, 2],
         };
         let sizes = vec![runs(1), runs(2)];
-        Baseline {
-            schema: SCHEMA.to_owned(),
-            machine: Machine::default(),
-            case,
-            bin: "x".to_owned(),
-            sizes,
-        }
+        Baseline { schema: SCHEMA.to_owned(), machine: Machine::default(), case, bin: "x".to_owned(), sizes }
     }
 
     #[test]
@@ -249,31 +204,16 @@ mod tests {
         let recorded = baseline(1.0, 1);
         let text = recorded.to_json().expect("it can be written");
         assert_eq!(Baseline::parse(&text).expect("it can be read"), recorded);
-        assert!(matches!(
-            Baseline::parse("{}"),
-            Err(BaselineError::Schema { .. })
-        ));
+        assert!(matches!(Baseline::parse("{}"), Err(BaselineError::Schema { .. })));
     }
 
     #[test]
     fn slower_than_the_baseline_fails_on_the_same_machine_only() {
         let old = baseline(1.0, 1);
         let slow = baseline(0.8, 2);
-        assert_eq!(
-            old.compare(&slow).expect("same case").verdict,
-            Verdict::Fail
-        );
-        assert_eq!(
-            old.compare(&baseline(1.0, 3)).expect("same case").verdict,
-            Verdict::Pass
-        );
-        let elsewhere = Baseline {
-            machine: Machine {
-                cores: 64,
-                ..Machine::default()
-            },
-            ..slow
-        };
+        assert_eq!(old.compare(&slow).expect("same case").verdict, Verdict::Fail);
+        assert_eq!(old.compare(&baseline(1.0, 3)).expect("same case").verdict, Verdict::Pass);
+        let elsewhere = Baseline { machine: Machine { cores: 64, ..Machine::default() }, ..slow };
         let comparison = old.compare(&elsewhere).expect("same case");
         assert_eq!(comparison.verdict, Verdict::Inconclusive);
         assert!(comparison.shape[0].contains("another machine"));

@@ -101,19 +101,14 @@ pub struct SizeRuns {
 impl SizeRuns {
     /// The rate of each run.
     pub fn rates(&self, metric: Metric, threads: usize) -> Vec<f64> {
-        self.runs
-            .iter()
-            .filter_map(|run| run.rate(metric, threads))
-            .collect()
+        self.runs.iter().filter_map(|run| run.rate(metric, threads)).collect()
     }
 }
 
 /// The size with the highest median rate.
 pub fn peak(sizes: &[SizeRuns], case: &Case) -> Option<usize> {
     let rate = |size: &SizeRuns| median(&size.rates(Metric::Elapsed, case.threads(size.n)));
-    let best = sizes
-        .iter()
-        .max_by(|left, right| rate(left).total_cmp(&rate(right)))?;
+    let best = sizes.iter().max_by(|left, right| rate(left).total_cmp(&rate(right)))?;
     Some(best.n)
 }
 
@@ -134,12 +129,7 @@ mod tests {
 
     #[test]
     fn what_neighbours_took_is_not_the_programs() {
-        let run = ProcessRun {
-            ops: 10.0,
-            wall_s: 2.0,
-            cpu_s: Some(1.0),
-            run_delay_s: Some(2.0),
-        };
+        let run = ProcessRun { ops: 10.0, wall_s: 2.0, cpu_s: Some(1.0), run_delay_s: Some(2.0) };
         assert_eq!(run.rate(Metric::Elapsed, 2), Some(10.0));
         assert_eq!(run.rate(Metric::Cpu, 2), Some(10.0));
         let blind = ProcessRun { cpu_s: None, ..run };

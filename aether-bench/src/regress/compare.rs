@@ -25,10 +25,7 @@ pub struct Effort {
 
 impl Default for Effort {
     fn default() -> Self {
-        Self {
-            pairs: 8,
-            most_pairs: 24,
-        }
+        Self { pairs: 8, most_pairs: 24 }
     }
 }
 
@@ -84,14 +81,8 @@ pub fn compare(
         schema: SCHEMA.to_owned(),
         machine: Machine::current(),
         case: case.clone(),
-        verdict: again
-            .as_ref()
-            .map_or(judgement.verdict, |again| combine(&judgement, again)),
-        shape: shape(
-            case,
-            &first.side(|sides| &sides.old),
-            &first.side(|sides| &sides.new),
-        ),
+        verdict: again.as_ref().map_or(judgement.verdict, |again| combine(&judgement, again)),
+        shape: shape(case, &first.side(|sides| &sides.old), &first.side(|sides| &sides.new)),
         first: judgement,
         again,
     })
@@ -106,20 +97,11 @@ struct Measurement<'a> {
 
 impl<'a> Measurement<'a> {
     fn new(case: &'a Case, old: &'a str, new: &'a str) -> Self {
-        Self {
-            case,
-            old,
-            new,
-            sides: vec![Sides::default(); case.sizes.len()],
-        }
+        Self { case, old, new, sides: vec![Sides::default(); case.sizes.len()] }
     }
 
     fn pairs(&self) -> usize {
-        self.sides
-            .iter()
-            .map(|sides| sides.old.len())
-            .min()
-            .unwrap_or(0)
+        self.sides.iter().map(|sides| sides.old.len()).min().unwrap_or(0)
     }
 
     /// Makes `pairs` more pairs at each size, sizes in turn, sides in the order A B B A.
@@ -144,12 +126,7 @@ impl<'a> Measurement<'a> {
 
     fn side(&self, get: fn(&Sides) -> &Vec<ProcessRun>) -> Vec<SizeRuns> {
         let sizes = self.case.sizes.iter().zip(&self.sides);
-        sizes
-            .map(|(&n, sides)| SizeRuns {
-                n,
-                runs: get(sides).clone(),
-            })
-            .collect()
+        sizes.map(|(&n, sides)| SizeRuns { n, runs: get(sides).clone() }).collect()
     }
 
     fn judge(&self) -> Judgement {
@@ -160,10 +137,7 @@ impl<'a> Measurement<'a> {
             .zip(&self.sides)
             .flat_map(|(&n, sides)| Metric::ALL.map(|metric| self.pairs_of(n, sides, metric)))
             .collect();
-        judge(
-            &cells,
-            case::peak(&self.side(|sides| &sides.old), self.case),
-        )
+        judge(&cells, case::peak(&self.side(|sides| &sides.old), self.case))
     }
 
     fn pairs_of(&self, n: usize, sides: &Sides, metric: Metric) -> Pairs {
@@ -176,12 +150,8 @@ impl<'a> Measurement<'a> {
         Pairs {
             n,
             metric,
-            change: change
-                .filter_map(|(old, new)| difference(new, old))
-                .collect(),
-            same: both
-                .filter_map(|pair| difference(&pair[1], &pair[0]))
-                .collect(),
+            change: change.filter_map(|(old, new)| difference(new, old)).collect(),
+            same: both.filter_map(|pair| difference(&pair[1], &pair[0])).collect(),
         }
     }
 }
@@ -202,10 +172,7 @@ pub(super) fn shape(case: &Case, old: &[SizeRuns], new: &[SizeRuns]) -> Vec<Stri
     for (before, after) in old.iter().zip(new).skip(1) {
         let (was, is) = (rate(before) / old_base, rate(after) / new_base);
         if (is / was).ln().abs() > 0.05 {
-            sentences.push(format!(
-                "At {} the speed-up went from {was:.2} to {is:.2}.",
-                before.n
-            ));
+            sentences.push(format!("At {} the speed-up went from {was:.2} to {is:.2}.", before.n));
         }
     }
     sentences
@@ -229,20 +196,10 @@ mod tests {
     #[cfg(unix)]
     fn reported_slowdowns_fail_and_equals_pass() {
         let script = r#"echo "{\"ops\": {bin}, \"wall_ns\": 1000000000, \"cpu_ns\": 1000000000}""#;
-        let effort = Effort {
-            pairs: 4,
-            most_pairs: 4,
-        };
+        let effort = Effort { pairs: 4, most_pairs: 4 };
         let run = |old: &str, new: &str| {
-            compare(
-                &case(script),
-                old,
-                new,
-                effort,
-                &CancelToken::default(),
-                &mut |_, _| {},
-            )
-            .expect("the processes succeed")
+            compare(&case(script), old, new, effort, &CancelToken::default(), &mut |_, _| {})
+                .expect("the processes succeed")
         };
         assert_eq!(run("100", "100").verdict, Verdict::Pass);
         let slower = run("100", "80");
@@ -255,12 +212,7 @@ mod tests {
     fn a_changed_shape_is_put_into_words() {
         let runs = |n: usize, wall_s: f64| SizeRuns {
             n,
-            runs: vec![ProcessRun {
-                ops: 1.0,
-                wall_s,
-                cpu_s: None,
-                run_delay_s: None,
-            }],
+            runs: vec![ProcessRun { ops: 1.0, wall_s, cpu_s: None, run_delay_s: None }],
         };
         let old = [runs(1, 1.0), runs(2, 0.5)];
         let new = [runs(1, 1.0), runs(2, 1.5)];

@@ -74,15 +74,9 @@ pub fn run(words: &[String], cancel: &CancelToken) -> Result<ProcessRun, RunErro
     }
     let (program, arguments) = words.split_first().ok_or(RunError::Empty)?;
     let command = words.join(" ");
-    let keep = |source| RunError::Output {
-        command: command.clone(),
-        source,
-    };
+    let keep = |source| RunError::Output { command: command.clone(), source };
     // Files, not pipes: nobody has to read along while the process is measured.
-    let (mut stdout, mut stderr) = (
-        tempfile::tempfile().map_err(keep)?,
-        tempfile::tempfile().map_err(keep)?,
-    );
+    let (mut stdout, mut stderr) = (tempfile::tempfile().map_err(keep)?, tempfile::tempfile().map_err(keep)?);
     let started = Instant::now();
     let mut child = Command::new(program)
         .args(arguments)
@@ -90,20 +84,13 @@ pub fn run(words: &[String], cancel: &CancelToken) -> Result<ProcessRun, RunErro
         .stdout(stdout.try_clone().map_err(keep)?)
         .stderr(stderr.try_clone().map_err(keep)?)
         .spawn()
-        .map_err(|source| RunError::Start {
-            command: command.clone(),
-            source,
-        })?;
+        .map_err(|source| RunError::Start { command: command.clone(), source })?;
     let usage = watch::until_exit(&mut child, cancel)?;
     let wall_s = started.elapsed().as_secs_f64();
     let status = child.wait().map_err(keep)?;
     if !status.success() {
         let stderr = contents(&mut stderr).map_err(keep)?;
-        return Err(RunError::Failed {
-            command,
-            status,
-            stderr,
-        });
+        return Err(RunError::Failed { command, status, stderr });
     }
     let output = contents(&mut stdout).map_err(keep)?;
     let whole = ProcessRun {
@@ -173,18 +160,12 @@ mod watch {
         }
         // Ended, but not yet waited for: its clock still stands where it stopped.
         look(raw, &mut delays);
-        let cpu_ns = clock_getcpuclockid(pid)
-            .and_then(clock_gettime)
-            .ok()
-            .and_then(|time| {
-                let seconds = u64::try_from(time.tv_sec()).ok()?;
-                Some(seconds * 1_000_000_000 + u64::try_from(time.tv_nsec()).ok()?)
-            });
+        let cpu_ns = clock_getcpuclockid(pid).and_then(clock_gettime).ok().and_then(|time| {
+            let seconds = u64::try_from(time.tv_sec()).ok()?;
+            Some(seconds * 1_000_000_000 + u64::try_from(time.tv_nsec()).ok()?)
+        });
         let known = !delays.is_empty();
-        Ok(Usage {
-            cpu_ns,
-            run_delay_ns: known.then(|| delays.values().sum()),
-        })
+        Ok(Usage { cpu_ns, run_delay_ns: known.then(|| delays.values().sum()) })
     }
 
     fn look(pid: i32, delays: &mut BTreeMap<String, u64>) {
@@ -193,10 +174,7 @@ mod watch {
         };
         for task in tasks.filter_map(Result::ok) {
             let text = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-            let delay = text
-                .split_ascii_whitespace()
-                .nth(1)
-                .and_then(|field| field.parse().ok());
+            let delay = text.split_ascii_whitespace().nth(1).and_then(|field| field.parse().ok());
             if let Some(delay) = delay {
                 delays.insert(task.file_name().to_string_lossy().into_owned(), delay);
             }
@@ -250,15 +228,9 @@ mod tests {
     fn a_process_that_fails_gives_no_number() {
         let error = shell("echo no good >&2; exit 3").expect_err("it fails");
         assert!(error.to_string().contains("no good"), "{error}");
-        assert!(matches!(
-            run(&[], &CancelToken::default()),
-            Err(RunError::Empty)
-        ));
+        assert!(matches!(run(&[], &CancelToken::default()), Err(RunError::Empty)));
         let missing = ["/no/such/program".to_owned()];
-        assert!(matches!(
-            run(&missing, &CancelToken::default()),
-            Err(RunError::Start { .. })
-        ));
+        assert!(matches!(run(&missing, &CancelToken::default()), Err(RunError::Start { .. })));
     }
 
     #[test]

@@ -96,14 +96,8 @@ pub struct Judgement {
 
 /// Judges pairs. `peak` is the size at which the old side was best.
 pub fn judge(pairs: &[Pairs], peak: Option<usize>) -> Judgement {
-    let usable: Vec<&Pairs> = pairs
-        .iter()
-        .filter(|cell| !cell.change.is_empty())
-        .collect();
-    let p_values: Vec<f64> = usable
-        .iter()
-        .map(|cell| student::p_mean_below_zero(&cell.change))
-        .collect();
+    let usable: Vec<&Pairs> = pairs.iter().filter(|cell| !cell.change.is_empty()).collect();
+    let p_values: Vec<f64> = usable.iter().map(|cell| student::p_mean_below_zero(&cell.change)).collect();
     let significant = holm::reject(&p_values, ALPHA);
     let mut cells: Vec<Cell> = usable
         .iter()
@@ -122,10 +116,7 @@ pub fn judge(pairs: &[Pairs], peak: Option<usize>) -> Judgement {
         })
         .collect();
     cells.sort_by_key(|cell| (cell.n, cell.metric));
-    Judgement {
-        verdict: verdict(&cells, peak),
-        cells,
-    }
+    Judgement { verdict: verdict(&cells, peak), cells }
 }
 
 /// [`MATERIAL`] as a log ratio.
@@ -148,18 +139,11 @@ fn cell(pairs: &Pairs, p: f64) -> Cell {
 }
 
 fn verdict(cells: &[Cell], peak: Option<usize>) -> Verdict {
-    if Metric::ALL
-        .iter()
-        .any(|&metric| agrees(cells, metric, peak))
-    {
+    if Metric::ALL.iter().any(|&metric| agrees(cells, metric, peak)) {
         return Verdict::Fail;
     }
     let known = !cells.is_empty() && cells.iter().all(|cell| cell.finding == Finding::Fine);
-    if known {
-        Verdict::Pass
-    } else {
-        Verdict::Inconclusive
-    }
+    if known { Verdict::Pass } else { Verdict::Inconclusive }
 }
 
 /// Whether a worse size has a worse neighbour, or is the peak.
@@ -167,9 +151,7 @@ fn agrees(cells: &[Cell], metric: Metric, peak: Option<usize>) -> bool {
     let row: Vec<&Cell> = cells.iter().filter(|cell| cell.metric == metric).collect();
     let worse = |cell: &Cell| cell.finding == Finding::Worse;
     row.windows(2).any(|pair| worse(pair[0]) && worse(pair[1]))
-        || row
-            .iter()
-            .any(|cell| worse(cell) && (Some(cell.n) == peak || row.len() == 1))
+        || row.iter().any(|cell| worse(cell) && (Some(cell.n) == peak || row.len() == 1))
 }
 
 /// A failure has to be seen twice: in the measurement and in a fresh one.
@@ -188,12 +170,7 @@ mod tests {
 
     fn pairs(n: usize, metric: Metric, change: f64, noise: f64, rng: &mut Rng) -> Pairs {
         let mut draw = |centre: f64| (0..8).map(|_| centre + noise * rng.normal()).collect();
-        Pairs {
-            n,
-            metric,
-            change: draw(change),
-            same: draw(0.0),
-        }
+        Pairs { n, metric, change: draw(change), same: draw(0.0) }
     }
 
     /// A measurement of three sizes where CPU and elapsed time change by so much.
@@ -235,19 +212,14 @@ mod tests {
     #[test]
     fn noise_is_inconclusive_not_a_pass() {
         let mut rng = Rng::new(3);
-        assert_eq!(
-            measured(-0.03, -0.03, 0.15, &mut rng).verdict,
-            Verdict::Inconclusive
-        );
+        assert_eq!(measured(-0.03, -0.03, 0.15, &mut rng).verdict, Verdict::Inconclusive);
         assert_eq!(judge(&[], None).verdict, Verdict::Inconclusive);
     }
 
     #[test]
     fn one_worse_size_is_not_enough_unless_it_is_the_peak() {
         let mut rng = Rng::new(4);
-        let mut cells: Vec<Pairs> = [1, 2, 4]
-            .map(|n| pairs(n, Metric::Cpu, 0.0, 0.005, &mut rng))
-            .to_vec();
+        let mut cells: Vec<Pairs> = [1, 2, 4].map(|n| pairs(n, Metric::Cpu, 0.0, 0.005, &mut rng)).to_vec();
         cells[2] = pairs(4, Metric::Cpu, -0.2, 0.005, &mut rng);
         assert_eq!(judge(&cells, Some(2)).verdict, Verdict::Inconclusive);
         assert_eq!(judge(&cells, Some(4)).verdict, Verdict::Fail);

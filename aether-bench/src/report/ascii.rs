@@ -24,23 +24,11 @@ impl SaturationAnalysis {
     pub fn to_text(&self) -> String {
         let mut text = String::new();
         let runtime = self.workload.interpreter.as_ref();
-        let gil = runtime.map_or("", |found| {
-            if found.gil {
-                ", with the GIL"
-            } else {
-                ", without the GIL"
-            }
-        });
+        let gil = runtime.map_or("", |found| if found.gil { ", with the GIL" } else { ", without the GIL" });
         let version = runtime.map_or(String::new(), |found| format!(" · {}{gil}", found.version));
         line(&mut text, format_args!("{}{version}", self.workload.id));
         let machine = &self.env.machine;
-        line(
-            &mut text,
-            format_args!(
-                "{} cores · {} · {}\n",
-                machine.cores, machine.cpu, machine.kernel
-            ),
-        );
+        line(&mut text, format_args!("{} cores · {} · {}\n", machine.cores, machine.cpu, machine.kernel));
         text.push_str(&self.plot_ascii_chart());
         text.push('\n');
         for finding in &self.findings {
@@ -57,21 +45,10 @@ impl SaturationAnalysis {
 
     fn table(&self) -> String {
         let mut text = String::new();
-        let head = [
-            "threads",
-            "tasks/s",
-            "± %",
-            "p50",
-            "p99",
-            "cpu",
-            "run queue",
-            "futex",
-        ];
+        let head = ["threads", "tasks/s", "± %", "p50", "p99", "cpu", "run queue", "futex"];
         let row = |text: &mut String, cells: [String; 8]| {
             let [n, rate, spread, p50, p99, cpu, queue, futex] = cells;
-            let cells = format!(
-                "{n:>7} {rate:>11} {spread:>6} {p50:>9} {p99:>9} {cpu:>5} {queue:>9} {futex:>6}"
-            );
+            let cells = format!("{n:>7} {rate:>11} {spread:>6} {p50:>9} {p99:>9} {cpu:>5} {queue:>9} {futex:>6}");
             line(text, format_args!("{}", cells.trim_end()));
         };
         row(&mut text, head.map(str::to_owned));
@@ -89,11 +66,7 @@ fn cells(point: &Point) -> [String; 8] {
     [
         point.n.to_string(),
         format!("{:.4}", Rounded(point.ops_s.est)),
-        if spread.is_finite() {
-            format!("{spread:.1}")
-        } else {
-            "–".to_owned()
-        },
+        if spread.is_finite() { format!("{spread:.1}") } else { "–".to_owned() },
         time(point.service_ns.map(|latency| latency.p50)),
         time(point.service_ns.and_then(|latency| latency.p99)),
         share(point.signals.cpu),
@@ -111,20 +84,11 @@ pub fn migration(table: &Migration) -> String {
     }
     for step in &table.steps {
         let threads = step.n;
-        line(
-            &mut text,
-            format_args!(
-                "{threads:>4} threads: {} the best of the former",
-                times(&step.ratio)
-            ),
-        );
+        line(&mut text, format_args!("{threads:>4} threads: {} the best of the former", times(&step.ratio)));
     }
     match table.wins_from {
         Some(n) => line(&mut text, format_args!("It pays from {n} threads on.")),
-        None => line(
-            &mut text,
-            format_args!("At no measured size is it shown to pay."),
-        ),
+        None => line(&mut text, format_args!("At no measured size is it shown to pay.")),
     }
     text
 }
@@ -154,16 +118,9 @@ impl<'a> Chart<'a> {
     fn new(analysis: &'a SaturationAnalysis) -> Self {
         let points = &analysis.points;
         let step = (110 / points.len().max(1)).clamp(4, 8);
-        let highest = points
-            .iter()
-            .map(|point| finite(point.ops_s.hi, point.ops_s.est));
+        let highest = points.iter().map(|point| finite(point.ops_s.hi, point.ops_s.est));
         let top = highest.fold(0.0, f64::max).max(1e-9);
-        Self {
-            analysis,
-            grid: vec![vec![' '; points.len() * step]; HEIGHT],
-            top,
-            step,
-        }
+        Self { analysis, grid: vec![vec![' '; points.len() * step]; HEIGHT], top, step }
     }
 
     fn render(mut self) -> String {
@@ -172,16 +129,9 @@ impl<'a> Chart<'a> {
         let mut text = String::new();
         for (index, cells) in self.grid.iter().enumerate() {
             let value = self.top * (1.0 - index as f64 / (HEIGHT - 1) as f64);
-            let label = if index % 4 == 0 || index == HEIGHT - 1 {
-                short(value)
-            } else {
-                String::new()
-            };
+            let label = if index % 4 == 0 || index == HEIGHT - 1 { short(value) } else { String::new() };
             let cells: String = cells.iter().collect();
-            line(
-                &mut text,
-                format_args!("{label:>MARGIN$} ┤{}", cells.trim_end()),
-            );
+            line(&mut text, format_args!("{label:>MARGIN$} ┤{}", cells.trim_end()));
         }
         let axis = "─".repeat(self.grid[0].len());
         line(&mut text, format_args!("{:>MARGIN$} └{axis}", ""));
@@ -231,10 +181,7 @@ impl<'a> Chart<'a> {
             .map(|point| format!("{:^width$}", point.n, width = self.step))
             .collect::<Vec<_>>()
             .concat();
-        line(
-            text,
-            format_args!("{:>MARGIN$}  {}", "threads", labels.trim_end()),
-        );
+        line(text, format_args!("{:>MARGIN$}  {}", "threads", labels.trim_end()));
         let mark = |n: usize| {
             let cliff = self.analysis.cliff.is_some_and(|cliff| cliff.n == n);
             match (n == self.analysis.recommended.n, cliff) {
@@ -250,15 +197,8 @@ impl<'a> Chart<'a> {
             .map(|point| format!("{:^width$}", mark(point.n), width = self.step))
             .collect::<Vec<_>>()
             .concat();
-        let cliff = if self.analysis.cliff.is_some() {
-            " · ✗ cliff"
-        } else {
-            ""
-        };
-        line(
-            text,
-            format_args!("{:>MARGIN$}  {}   ▲ use{cliff}", "", marks.trim_end()),
-        );
+        let cliff = if self.analysis.cliff.is_some() { " · ✗ cliff" } else { "" };
+        line(text, format_args!("{:>MARGIN$}  {}   ▲ use{cliff}", "", marks.trim_end()));
     }
 }
 

@@ -19,9 +19,7 @@ svg{width:100%;height:auto}table{border-collapse:collapse;font-variant-numeric:t
 
 /// The page.
 pub fn page(analyses: &[SaturationAnalysis], migration: Option<&Migration>) -> String {
-    let title = analyses
-        .first()
-        .map_or("profile", |first| first.workload.id.as_str());
+    let title = analyses.first().map_or("profile", |first| first.workload.id.as_str());
     let mut page = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>{0} · saturation profile</title>\
@@ -31,10 +29,7 @@ pub fn page(analyses: &[SaturationAnalysis], migration: Option<&Migration>) -> S
     if let Some(table) = migration {
         push(
             &mut page,
-            format_args!(
-                "<h2>Moving to free threading</h2><pre>{}</pre>",
-                escape(&ascii::migration(table))
-            ),
+            format_args!("<h2>Moving to free threading</h2><pre>{}</pre>", escape(&ascii::migration(table))),
         );
     }
     for analysis in analyses {
@@ -48,10 +43,7 @@ fn section(page: &mut String, analysis: &SaturationAnalysis) {
     let machine = &analysis.env.machine;
     if let Some(runtime) = &analysis.workload.interpreter {
         let gil = if runtime.gil { "with" } else { "without" };
-        push(
-            page,
-            format_args!("<h2>{} {gil} the GIL</h2>", escape(&runtime.version)),
-        );
+        push(page, format_args!("<h2>{} {gil} the GIL</h2>", escape(&runtime.version)));
     }
     push(
         page,
@@ -71,13 +63,7 @@ fn section(page: &mut String, analysis: &SaturationAnalysis) {
     }
     table(page, analysis);
     let json = serde_json::to_string_pretty(analysis).unwrap_or_default();
-    push(
-        page,
-        format_args!(
-            "<details><summary>JSON</summary><pre>{}</pre></details>",
-            escape(&json)
-        ),
-    );
+    push(page, format_args!("<details><summary>JSON</summary><pre>{}</pre></details>", escape(&json)));
 }
 
 fn list(page: &mut String, title: &str, items: &[String]) {
@@ -93,8 +79,7 @@ fn table(page: &mut String, analysis: &SaturationAnalysis) {
         "<h3>Points</h3><div class=\"wide\"><table><tr><th>threads<th>tasks/s<th>95 % interval<th>median<th>99 %<th>CPU<th>run queue<th>futex</tr>",
     );
     for point in &analysis.points {
-        let share =
-            |value: Option<f64>| value.map_or("–".to_owned(), |share| format!("{share:.2}"));
+        let share = |value: Option<f64>| value.map_or("–".to_owned(), |share| format!("{share:.2}"));
         let time = |ns: Option<u64>| ns.map_or("–".to_owned(), nanoseconds);
         push(
             page,
@@ -121,8 +106,5 @@ fn push(page: &mut String, content: std::fmt::Arguments<'_>) {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

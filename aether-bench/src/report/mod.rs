@@ -33,14 +33,9 @@ pub fn json(analysis: &SaturationAnalysis) -> Result<String, ReportError> {
 /// Reads what [`json`] wrote.
 pub fn parse(text: &str) -> Result<SaturationAnalysis, ReportError> {
     let value: serde_json::Value = serde_json::from_str(text)?;
-    let found = value
-        .get("schema")
-        .and_then(serde_json::Value::as_str)
-        .unwrap_or("(none)");
+    let found = value.get("schema").and_then(serde_json::Value::as_str).unwrap_or("(none)");
     if found != SCHEMA {
-        return Err(ReportError::Schema {
-            found: found.to_owned(),
-        });
+        return Err(ReportError::Schema { found: found.to_owned() });
     }
     Ok(serde_json::from_value(value)?)
 }
@@ -55,21 +50,12 @@ mod tests {
 
     fn sample() -> SaturationAnalysis {
         let truth = |n: f64| {
-            if n <= 8.0 {
-                100.0 * n
-            } else {
-                800.0 * (8.0 / n).powf(0.8)
-            }
+            if n <= 8.0 { 100.0 * n } else { 800.0 * (8.0 / n).powf(0.8) }
         };
         let mut points = curve(&LADDER, 0.01, 3, truth);
         for point in &mut points {
             let p50 = 10_000_000 * point.n as u64;
-            point.service_ns = Some(Latency {
-                p50,
-                p99: Some(2 * p50),
-                p999: None,
-                n: 2_000,
-            });
+            point.service_ns = Some(Latency { p50, p99: Some(2 * p50), p999: None, n: 2_000 });
         }
         let workload = Identity {
             id: "work.py::<b>".to_owned(),
@@ -80,12 +66,7 @@ mod tests {
                 ..Interpreter::default()
             }),
         };
-        let machine = Machine {
-            cores: 8,
-            quota: None,
-            cpu: "a processor".to_owned(),
-            kernel: "linux 6".to_owned(),
-        };
+        let machine = Machine { cores: 8, quota: None, cpu: "a processor".to_owned(), kernel: "linux 6".to_owned() };
         SaturationAnalysis::new(machine, workload, points).expect("ten points")
     }
 
@@ -95,31 +76,18 @@ mod tests {
         let text = json(&analysis).expect("it can be written");
         assert!(text.contains("\"schema\": \"aether-bench/scaling/1\""));
         assert_eq!(parse(&text).expect("it can be read"), analysis);
-        assert!(matches!(
-            parse("{\"schema\":\"other/9\"}"),
-            Err(ReportError::Schema { .. })
-        ));
+        assert!(matches!(parse("{\"schema\":\"other/9\"}"), Err(ReportError::Schema { .. })));
         assert!(matches!(parse("nonsense"), Err(ReportError::Json(_))));
     }
 
     #[test]
     fn json_keeps_unbounded_intervals_readable() {
-        let points = vec![crate::profile::point::Point::new(
-            1,
-            vec![crate::profile::point::Round {
-                block: 0,
-                ops_s: 5.0,
-            }],
-        )];
-        let analysis = SaturationAnalysis::new(Machine::default(), Identity::default(), points)
-            .expect("one point");
+        let points =
+            vec![crate::profile::point::Point::new(1, vec![crate::profile::point::Round { block: 0, ops_s: 5.0 }])];
+        let analysis = SaturationAnalysis::new(Machine::default(), Identity::default(), points).expect("one point");
         let text = json(&analysis).expect("it can be written");
         assert!(text.contains("\"lo\": null"), "{text}");
-        assert!(
-            !parse(&text).expect("it can be read").points[0]
-                .ops_s
-                .is_bounded()
-        );
+        assert!(!parse(&text).expect("it can be read").points[0].ops_s.is_bounded());
     }
 
     #[test]
@@ -128,10 +96,7 @@ mod tests {
         let chart = analysis.plot_ascii_chart();
         assert_eq!(chart.matches('●').count(), LADDER.len(), "{chart}");
         assert!(chart.contains("▲ use") && chart.contains('✗'), "{chart}");
-        assert!(
-            chart.lines().all(|line| line.chars().count() <= 120),
-            "{chart}"
-        );
+        assert!(chart.lines().all(|line| line.chars().count() <= 120), "{chart}");
         let marks = chart.lines().last().expect("there is a last line");
         let axis = chart.lines().rev().nth(1).expect("and one before");
         let under = |mark: char| marks.chars().position(|c| c == mark).expect("marked");
@@ -143,10 +108,7 @@ mod tests {
     fn text_and_pages_carry_the_findings_and_escape_names() {
         let analysis = sample();
         let text = analysis.to_text();
-        assert!(
-            text.contains("Cliff at 12 threads") && text.contains("→ Use 8 threads."),
-            "{text}"
-        );
+        assert!(text.contains("Cliff at 12 threads") && text.contains("→ Use 8 threads."), "{text}");
         let page = html::page(std::slice::from_ref(&analysis), None);
         assert!(page.contains("work.py::&lt;b&gt;") && !page.contains("<b>"));
         assert!(page.contains("<polygon class=\"band\"") && page.contains("cliff 12"));

@@ -51,56 +51,27 @@ impl Scale {
     }
 
     fn path(&self, points: impl Iterator<Item = (f64, f64)>) -> String {
-        points
-            .map(|(n, value)| format!("{:.1},{:.1}", self.x(n), self.y(value)))
-            .collect::<Vec<_>>()
-            .join(" ")
+        points.map(|(n, value)| format!("{:.1},{:.1}", self.x(n), self.y(value))).collect::<Vec<_>>().join(" ")
     }
 }
 
 /// Throughput over threads.
 pub fn throughput(analysis: &SaturationAnalysis) -> String {
-    let highest = analysis
-        .points
-        .iter()
-        .map(|point| finite(point.ops_s.hi, point.ops_s.est));
-    let scale = Scale {
-        last: last_size(analysis),
-        low: 0.0,
-        high: 1.08 * highest.fold(1e-9, f64::max),
-        logarithmic: false,
-    };
+    let highest = analysis.points.iter().map(|point| finite(point.ops_s.hi, point.ops_s.est));
+    let scale =
+        Scale { last: last_size(analysis), low: 0.0, high: 1.08 * highest.fold(1e-9, f64::max), logarithmic: false };
     let mut svg = open("tasks per second over threads");
     axes(&mut svg, analysis, &scale);
     for step in 0..=4 {
         let value = scale.high * f64::from(step) / 4.0;
         y_label(&mut svg, &scale, value, &short(value));
     }
-    let upper = analysis
-        .points
-        .iter()
-        .map(|p| (p.n as f64, finite(p.ops_s.hi, p.ops_s.est)));
-    let lower = analysis
-        .points
-        .iter()
-        .rev()
-        .map(|p| (p.n as f64, finite(p.ops_s.lo, p.ops_s.est)));
-    push(
-        &mut svg,
-        format_args!(
-            "<polygon class=\"band\" points=\"{}\"/>",
-            scale.path(upper.chain(lower))
-        ),
-    );
+    let upper = analysis.points.iter().map(|p| (p.n as f64, finite(p.ops_s.hi, p.ops_s.est)));
+    let lower = analysis.points.iter().rev().map(|p| (p.n as f64, finite(p.ops_s.lo, p.ops_s.est)));
+    push(&mut svg, format_args!("<polygon class=\"band\" points=\"{}\"/>", scale.path(upper.chain(lower))));
     model(&mut svg, analysis, &scale);
     let middle = analysis.points.iter().map(|p| (p.n as f64, p.ops_s.est));
-    push(
-        &mut svg,
-        format_args!(
-            "<polyline class=\"curve\" points=\"{}\"/>",
-            scale.path(middle)
-        ),
-    );
+    push(&mut svg, format_args!("<polyline class=\"curve\" points=\"{}\"/>", scale.path(middle)));
     dots(&mut svg, analysis, &scale);
     mark(&mut svg, &scale, analysis.recommended.n, "use");
     if let Some(cliff) = analysis.cliff {
@@ -121,41 +92,17 @@ pub fn latency(analysis: &SaturationAnalysis) -> String {
     if timed.is_empty() {
         return String::new();
     }
-    let values = timed
-        .iter()
-        .flat_map(|&(_, p50, p99)| [p50, p99.unwrap_or(p50)]);
-    let (low, high) = values.fold((f64::INFINITY, 0.0_f64), |(low, high), v| {
-        (low.min(v), high.max(v))
-    });
-    let scale = Scale {
-        last: last_size(analysis),
-        low: low / 1.5,
-        high: high * 1.5,
-        logarithmic: true,
-    };
+    let values = timed.iter().flat_map(|&(_, p50, p99)| [p50, p99.unwrap_or(p50)]);
+    let (low, high) = values.fold((f64::INFINITY, 0.0_f64), |(low, high), v| (low.min(v), high.max(v)));
+    let scale = Scale { last: last_size(analysis), low: low / 1.5, high: high * 1.5, logarithmic: true };
     let mut svg = open("time of a task over threads");
     axes(&mut svg, analysis, &scale);
     latency_labels(&mut svg, &scale);
     let tails = timed.iter().filter_map(|&(n, _, p99)| Some((n, p99?)));
-    push(
-        &mut svg,
-        format_args!(
-            "<polyline class=\"tail\" points=\"{}\"/>",
-            scale.path(tails)
-        ),
-    );
+    push(&mut svg, format_args!("<polyline class=\"tail\" points=\"{}\"/>", scale.path(tails)));
     let medians = timed.iter().map(|&(n, p50, _)| (n, p50));
-    push(
-        &mut svg,
-        format_args!(
-            "<polyline class=\"curve\" points=\"{}\"/>",
-            scale.path(medians)
-        ),
-    );
-    push(
-        &mut svg,
-        format_args!("<text x=\"{LEFT}\" y=\"14\">blue: median · amber: 99th percentile</text>"),
-    );
+    push(&mut svg, format_args!("<polyline class=\"curve\" points=\"{}\"/>", scale.path(medians)));
+    push(&mut svg, format_args!("<text x=\"{LEFT}\" y=\"14\">blue: median · amber: 99th percentile</text>"));
     svg.push_str("</svg>");
     svg
 }
@@ -166,9 +113,7 @@ fn dots(svg: &mut String, analysis: &SaturationAnalysis, scale: &Scale) {
         let title = format!("{} threads: {} tasks/s", point.n, short(point.ops_s.est));
         push(
             svg,
-            format_args!(
-                "<circle class=\"dot\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\"><title>{title}</title></circle>"
-            ),
+            format_args!("<circle class=\"dot\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\"><title>{title}</title></circle>"),
         );
     }
 }
@@ -176,20 +121,12 @@ fn dots(svg: &mut String, analysis: &SaturationAnalysis, scale: &Scale) {
 fn latency_labels(svg: &mut String, scale: &Scale) {
     for step in 0..=4 {
         let value = scale.low * (scale.high / scale.low).powf(f64::from(step) / 4.0);
-        y_label(
-            svg,
-            scale,
-            value,
-            &nanoseconds(crate::num::seconds_to_ns(value / 1e9)),
-        );
+        y_label(svg, scale, value, &nanoseconds(crate::num::seconds_to_ns(value / 1e9)));
     }
 }
 
 fn last_size(analysis: &SaturationAnalysis) -> f64 {
-    analysis
-        .points
-        .last()
-        .map_or(2.0, |point| point.n.max(2) as f64)
+    analysis.points.last().map_or(2.0, |point| point.n.max(2) as f64)
 }
 
 fn open(label: &str) -> String {
@@ -206,10 +143,7 @@ fn push(svg: &mut String, content: std::fmt::Arguments<'_>) {
 
 fn axes(svg: &mut String, analysis: &SaturationAnalysis, scale: &Scale) {
     let (base, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
-    push(
-        svg,
-        format_args!("<path class=\"axis\" d=\"M{LEFT},{TOP}V{base}H{right}\" fill=\"none\"/>"),
-    );
+    push(svg, format_args!("<path class=\"axis\" d=\"M{LEFT},{TOP}V{base}H{right}\" fill=\"none\"/>"));
     let mut end = f64::NEG_INFINITY;
     for point in &analysis.points {
         let x = scale.x(point.n as f64);
@@ -217,11 +151,7 @@ fn axes(svg: &mut String, analysis: &SaturationAnalysis, scale: &Scale) {
         if x - end >= 18.0 {
             push(
                 svg,
-                format_args!(
-                    "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
-                    base + 18.0,
-                    point.n
-                ),
+                format_args!("<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>", base + 18.0, point.n),
             );
             end = x;
         }
@@ -239,18 +169,8 @@ fn axes(svg: &mut String, analysis: &SaturationAnalysis, scale: &Scale) {
 fn y_label(svg: &mut String, scale: &Scale, value: f64, label: &str) {
     let y = scale.y(value);
     let right = WIDTH - RIGHT;
-    push(
-        svg,
-        format_args!("<path class=\"grid\" d=\"M{LEFT},{y:.1}H{right}\"/>"),
-    );
-    push(
-        svg,
-        format_args!(
-            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>",
-            LEFT - 6.0,
-            y + 4.0
-        ),
-    );
+    push(svg, format_args!("<path class=\"grid\" d=\"M{LEFT},{y:.1}H{right}\"/>"));
+    push(svg, format_args!("<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>", LEFT - 6.0, y + 4.0));
 }
 
 fn model(svg: &mut String, analysis: &SaturationAnalysis, scale: &Scale) {
@@ -264,23 +184,14 @@ fn model(svg: &mut String, analysis: &SaturationAnalysis, scale: &Scale) {
         };
         (n, value)
     });
-    push(
-        svg,
-        format_args!(
-            "<polyline class=\"model\" points=\"{}\"/>",
-            scale.path(curve)
-        ),
-    );
+    push(svg, format_args!("<polyline class=\"model\" points=\"{}\"/>", scale.path(curve)));
 }
 
 /// A vertical line with its name on top.
 fn mark(svg: &mut String, scale: &Scale, n: usize, name: &str) {
     let x = scale.x(n as f64);
     let base = HEIGHT - BOTTOM;
-    push(
-        svg,
-        format_args!("<path class=\"{name}\" d=\"M{x:.1},{TOP}V{base}\"/>"),
-    );
+    push(svg, format_args!("<path class=\"{name}\" d=\"M{x:.1},{TOP}V{base}\"/>"));
     push(
         svg,
         format_args!(

@@ -16,11 +16,7 @@ pub const TRIM: f64 = 0.2;
 
 /// The trimmed mean of the observations.
 pub fn estimate(values: &[f64]) -> Estimate {
-    let values: Vec<f64> = values
-        .iter()
-        .copied()
-        .filter(|value| value.is_finite())
-        .collect();
+    let values: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
     let est = sample::trimmed_mean(&values, TRIM);
     if values.len() < 2 {
         return Estimate::unbounded(est);
@@ -55,13 +51,8 @@ pub fn ratio(numerator: &[f64], denominator: &[f64]) -> Estimate {
 
 /// ln of the ratio of two series that were measured at different times.
 pub fn unpaired_log_ratio(numerator: &[f64], denominator: &[f64]) -> Estimate {
-    let log = |values: &[f64]| -> Vec<f64> {
-        values
-            .iter()
-            .filter(|value| **value > 0.0)
-            .map(|value| value.ln())
-            .collect()
-    };
+    let log =
+        |values: &[f64]| -> Vec<f64> { values.iter().filter(|value| **value > 0.0).map(|value| value.ln()).collect() };
     let (top, bottom) = (log(numerator), log(denominator));
     let est = sample::trimmed_mean(&top, TRIM) - sample::trimmed_mean(&bottom, TRIM);
     let smaller = top.len().min(bottom.len());
@@ -70,14 +61,10 @@ pub fn unpaired_log_ratio(numerator: &[f64], denominator: &[f64]) -> Estimate {
     }
     let mut rng = Rng::new(SEED);
     let mut redraw = |values: &[f64]| {
-        let drawn: Vec<f64> = (0..values.len())
-            .map(|_| values[rng.below(values.len())])
-            .collect();
+        let drawn: Vec<f64> = (0..values.len()).map(|_| values[rng.below(values.len())]).collect();
         sample::trimmed_mean(&drawn, TRIM)
     };
-    let mut statistics: Vec<f64> = (0..RESAMPLES)
-        .map(|_| redraw(&top) - redraw(&bottom))
-        .collect();
+    let mut statistics: Vec<f64> = (0..RESAMPLES).map(|_| redraw(&top) - redraw(&bottom)).collect();
     interval(est, &mut statistics, smaller)
 }
 
@@ -111,10 +98,7 @@ mod tests {
             let estimate = estimate(&rounds);
             covered += u32::from(estimate.lo <= 100.0 && 100.0 <= estimate.hi);
         }
-        assert!(
-            covered >= 178,
-            "covered {covered} of 200 instead of about 190"
-        );
+        assert!(covered >= 178, "covered {covered} of 200 instead of about 190");
     }
 
     #[test]

@@ -22,10 +22,7 @@ mod tests {
 
     #[test]
     fn steps_down_and_stops_at_the_first_survivor() {
-        assert_eq!(
-            reject(&[0.01, 0.04, 0.03, 0.005], 0.05),
-            [true, false, false, true]
-        );
+        assert_eq!(reject(&[0.01, 0.04, 0.03, 0.005], 0.05), [true, false, false, true]);
         assert_eq!(reject(&[0.04], 0.05), [true]);
         assert!(reject(&[], 0.05).is_empty());
     }

@@ -29,20 +29,12 @@ pub struct Estimate {
 impl Estimate {
     /// A value seen once: nothing is known about its spread.
     pub fn unbounded(est: f64) -> Self {
-        Self {
-            est,
-            lo: f64::NEG_INFINITY,
-            hi: f64::INFINITY,
-        }
+        Self { est, lo: f64::NEG_INFINITY, hi: f64::INFINITY }
     }
 
     /// A value known exactly.
     pub fn exact(est: f64) -> Self {
-        Self {
-            est,
-            lo: est,
-            hi: est,
-        }
+        Self { est, lo: est, hi: est }
     }
 
     /// Half the interval's width over the value: 0.02 reads "± 2 %".
@@ -58,11 +50,7 @@ impl Estimate {
     /// The estimate of a monotonically growing function of the value.
     #[must_use]
     pub fn map(&self, function: impl Fn(f64) -> f64) -> Self {
-        Self {
-            est: function(self.est),
-            lo: function(self.lo),
-            hi: function(self.hi),
-        }
+        Self { est: function(self.est), lo: function(self.lo), hi: function(self.hi) }
     }
 }
 
@@ -70,10 +58,7 @@ impl Estimate {
 mod open_end {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "the signature serde asks for"
-    )]
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
     pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
         value.is_finite().then_some(*value).serialize(serializer)
     }

@@ -120,10 +120,7 @@ mod tests {
     fn quantiles_match_the_table() {
         for (df, expected) in [(1.0, 12.706), (4.0, 2.776), (7.0, 2.365), (30.0, 2.042)] {
             let got = t_quantile(0.975, df);
-            assert!(
-                (got - expected).abs() < 1e-3,
-                "df {df}: {got} instead of {expected}"
-            );
+            assert!((got - expected).abs() < 1e-3, "df {df}: {got} instead of {expected}");
         }
     }
 
@@ -141,9 +138,6 @@ mod tests {
         let noise = [0.02, -0.03, 0.01, -0.01, 0.02, -0.02, 0.03, -0.01];
         assert!(p_mean_below_zero(&slower) < 1e-4);
         assert!(p_mean_below_zero(&noise) > 0.2);
-        assert!(
-            (p_mean_below_zero(&[-0.5]) - 1.0).abs() < 1e-12,
-            "one pair proves nothing"
-        );
+        assert!((p_mean_below_zero(&[-0.5]) - 1.0).abs() < 1e-12, "one pair proves nothing");
     }
 }

@@ -113,12 +113,7 @@ impl From<AxisChoice> for Axis {
 #[derive(Args)]
 pub(crate) struct CaseArgs {
     /// Sizes to run
-    #[arg(
-        long,
-        value_delimiter = ',',
-        value_name = "N,N,…",
-        default_value = "1,2"
-    )]
+    #[arg(long, value_delimiter = ',', value_name = "N,N,…", default_value = "1,2")]
     pub(crate) sizes: Vec<usize>,
     /// What the sizes mean
     #[arg(long, value_enum, default_value = "threads")]
@@ -221,9 +216,7 @@ pub(crate) struct WorkArgs {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    let value: f64 = text
-        .parse()
-        .map_err(|_| format!("`{text}` is not a number"))?;
+    let value: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
     Duration::try_from_secs_f64(value).map_err(|error| error.to_string())
 }
 

@@ -2,10 +2,7 @@
 //!
 //! *Invariant:* standard output carries results, standard error everything else; exit 0 pass, 1 fail, 3 inconclusive,
 //! 2 error.
-#![expect(
-    clippy::cast_precision_loss,
-    reason = "counts of a run stay far below 2^53"
-)]
+#![expect(clippy::cast_precision_loss, reason = "counts of a run stay far below 2^53")]
 
 mod cli;
 mod output;

@@ -10,12 +10,8 @@ use aether_bench::profile::CancelToken;
 /// Writes a result to the file, or to standard output.
 pub(crate) fn result(text: &str, file: Option<&Path>) -> io::Result<()> {
     if let Some(path) = file {
-        return std::fs::write(path, text).map_err(|error| {
-            io::Error::new(
-                error.kind(),
-                format!("cannot write `{}`: {error}", path.display()),
-            )
-        });
+        return std::fs::write(path, text)
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot write `{}`: {error}", path.display())));
     }
     let mut out = io::stdout().lock();
     match writeln!(out, "{}", text.trim_end()) {
@@ -35,9 +31,7 @@ pub(crate) fn progress(text: &str) {
     let mut err = io::stderr().lock();
     if err.is_terminal() {
         let shown: String = text.chars().take(100).collect();
-        write!(err, "\r{shown:<100}\r")
-            .and_then(|()| err.flush())
-            .unwrap_or_default();
+        write!(err, "\r{shown:<100}\r").and_then(|()| err.flush()).unwrap_or_default();
     }
 }
 

@@ -57,11 +57,7 @@ fn subjects(arguments: &ProfileArgs) -> Result<Vec<Box<dyn Subject>>, AnyError> 
         return Ok(vec![Box::new(InProcess::new(Arc::new(task)))]);
     }
     let default = [PathBuf::from("python3")];
-    let pythons = if arguments.python.is_empty() {
-        &default
-    } else {
-        arguments.python.as_slice()
-    };
+    let pythons = if arguments.python.is_empty() { &default } else { arguments.python.as_slice() };
     let gils: &[Gil] = match arguments.gil {
         GilChoice::Default => &[Gil::AsBuilt],
         GilChoice::On => &[Gil::On],
@@ -83,19 +79,10 @@ fn subjects(arguments: &ProfileArgs) -> Result<Vec<Box<dyn Subject>>, AnyError> 
 
 fn show(progress: Progress) {
     output::progress(&match progress {
-        Progress::Measured {
-            threads,
-            ops_s,
-            done,
-            planned,
-            ..
-        } => {
+        Progress::Measured { threads, ops_s, done, planned, .. } => {
             format!("{done} of {planned}: {threads} threads, {ops_s:.1} tasks/s")
         }
-        Progress::Repeated {
-            threads,
-            foreign_cores,
-        } => {
+        Progress::Repeated { threads, foreign_cores } => {
             format!("{threads} threads again: others used {foreign_cores:.1} cores")
         }
         Progress::OpenLoop { threads, rate } => {
@@ -104,11 +91,7 @@ fn show(progress: Progress) {
     });
 }
 
-fn render(
-    format: Format,
-    analyses: &[SaturationAnalysis],
-    table: Option<&Migration>,
-) -> Result<String, AnyError> {
+fn render(format: Format, analyses: &[SaturationAnalysis], table: Option<&Migration>) -> Result<String, AnyError> {
     Ok(match format {
         Format::Html => report::html::page(analyses, table),
         Format::Svg => analyses.iter().map(report::svg::throughput).collect(),
@@ -119,9 +102,7 @@ fn render(
         }
         Format::Json => match analyses {
             [only] => report::json(only)?,
-            several => serde_json::to_string_pretty(
-                &serde_json::json!({ "curves": several, "migration": table }),
-            )?,
+            several => serde_json::to_string_pretty(&serde_json::json!({ "curves": several, "migration": table }))?,
         },
     })
 }

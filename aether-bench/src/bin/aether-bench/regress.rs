@@ -16,13 +16,7 @@ use crate::output;
 pub(crate) fn record(arguments: &RecordArgs) -> Result<ExitCode, AnyError> {
     let cancel = output::cancelled_by_ctrl_c();
     let case = case(&arguments.case);
-    let baseline = Baseline::record(
-        &case,
-        &arguments.bin,
-        arguments.runs.max(2),
-        &cancel,
-        &mut show,
-    )?;
+    let baseline = Baseline::record(&case, &arguments.bin, arguments.runs.max(2), &cancel, &mut show)?;
     output::result(&baseline.to_json()?, Some(&arguments.output))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -51,8 +45,7 @@ pub(crate) fn check(arguments: &CheckArgs) -> Result<ExitCode, AnyError> {
 }
 
 fn load(path: &Path) -> Result<Baseline, AnyError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
     Ok(Baseline::parse(&text)?)
 }
 
@@ -64,11 +57,7 @@ fn case(arguments: &CaseArgs) -> Case {
     let command = &arguments.command;
     Case {
         name: arguments.name.clone(),
-        command: if command.is_empty() {
-            default()
-        } else {
-            command.clone()
-        },
+        command: if command.is_empty() { default() } else { command.clone() },
         axis: arguments.axis.into(),
         sizes,
     }
@@ -76,10 +65,7 @@ fn case(arguments: &CaseArgs) -> Case {
 
 fn effort(arguments: &EffortArgs) -> Effort {
     let pairs = arguments.pairs.max(2);
-    Effort {
-        pairs,
-        most_pairs: arguments.most_pairs.max(pairs),
-    }
+    Effort { pairs, most_pairs: arguments.most_pairs.max(pairs) }
 }
 
 fn show(n: usize, pairs: usize) {
@@ -88,11 +74,7 @@ fn show(n: usize, pairs: usize) {
 
 fn report(comparison: &Comparison, arguments: &EffortArgs) -> Result<ExitCode, AnyError> {
     output::progress("");
-    let text = if arguments.json {
-        serde_json::to_string_pretty(comparison)?
-    } else {
-        words(comparison)
-    };
+    let text = if arguments.json { serde_json::to_string_pretty(comparison)? } else { words(comparison) };
     output::result(&text, None)?;
     Ok(ExitCode::from(comparison.verdict.exit_code()))
 }

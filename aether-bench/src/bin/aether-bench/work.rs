@@ -17,9 +17,7 @@ use crate::output;
 const TASK: Duration = Duration::from_micros(500);
 
 pub(crate) fn run(arguments: &WorkArgs) -> Result<ExitCode, AnyError> {
-    let burn = arguments
-        .turns
-        .map_or_else(|| Burn::lasting(TASK), Burn::of_turns);
+    let burn = arguments.turns.map_or_else(|| Burn::lasting(TASK), Burn::of_turns);
     let slower = arguments.slow / 100.0;
     let (burn, pause) = match arguments.slow_by {
         SlowBy::Cpu => (burn.scaled(1.0 + slower), Duration::ZERO),
@@ -45,20 +43,12 @@ pub(crate) fn run(arguments: &WorkArgs) -> Result<ExitCode, AnyError> {
             probe.publish();
             probe.usage()
         };
-        let threads: Vec<_> = (0..arguments.threads.max(1))
-            .map(|_| scope.spawn(worker))
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or(None))
-            .collect()
+        let threads: Vec<_> = (0..arguments.threads.max(1)).map(|_| scope.spawn(worker)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or(None)).collect()
     });
     let wall = started.elapsed();
     let sum = |get: fn(&ThreadUsage) -> Option<u64>| -> Option<u64> {
-        usages
-            .iter()
-            .map(|usage| usage.as_ref().and_then(get))
-            .sum()
+        usages.iter().map(|usage| usage.as_ref().and_then(get)).sum()
     };
     let report = SelfReport {
         ops: arguments.tasks as f64,

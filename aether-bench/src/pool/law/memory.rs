@@ -50,26 +50,19 @@ pub(super) struct Memory(Vec<Entry>);
 impl Memory {
     /// A load has come. If it was met before: the size and elasticity learned then.
     pub(super) fn enter(&mut self, signature: Signature, n: usize) -> Option<(usize, Option<f64>)> {
-        let known = self.0.iter().rposition(|entry| {
-            entry.came_as.resembles(&signature) || entry.settled_as.resembles(&signature)
-        });
+        let known = self
+            .0
+            .iter()
+            .rposition(|entry| entry.came_as.resembles(&signature) || entry.settled_as.resembles(&signature));
         if let Some(index) = known {
             let entry = self.0.remove(index);
-            self.0.push(Entry {
-                came_as: signature,
-                ..entry
-            });
+            self.0.push(Entry { came_as: signature, ..entry });
             return Some((entry.n, entry.elasticity));
         }
         if self.0.len() == MOST {
             self.0.remove(0);
         }
-        self.0.push(Entry {
-            came_as: signature,
-            settled_as: signature,
-            n,
-            elasticity: None,
-        });
+        self.0.push(Entry { came_as: signature, settled_as: signature, n, elasticity: None });
         None
     }
 
@@ -82,12 +75,7 @@ impl Memory {
                 entry.elasticity = elasticity;
             }
             None => {
-                self.0.push(Entry {
-                    came_as: signature,
-                    settled_as: signature,
-                    n,
-                    elasticity,
-                });
+                self.0.push(Entry { came_as: signature, settled_as: signature, n, elasticity });
             }
         }
     }
@@ -98,11 +86,7 @@ mod tests {
     use super::*;
 
     fn signature(own: f64, ops_s: f64) -> Signature {
-        let measured = Measured {
-            own_cores: own,
-            ops_s,
-            ..Measured::default()
-        };
+        let measured = Measured { own_cores: own, ops_s, ..Measured::default() };
         Signature::of(&measured, 4, 2.0)
     }
 
@@ -113,30 +97,17 @@ mod tests {
         memory.settle(signature(0.0, 6_400.0), 64, Some(1.0));
         assert_eq!(memory.enter(signature(2.0, 100.0), 64), None);
         memory.settle(signature(2.0, 100.0), 2, Some(0.0));
-        assert_eq!(
-            memory.enter(signature(0.05, 420.0), 2),
-            Some((64, Some(1.0)))
-        );
-        assert_eq!(
-            memory.enter(signature(1.9, 110.0), 64),
-            Some((2, Some(0.0)))
-        );
+        assert_eq!(memory.enter(signature(0.05, 420.0), 2), Some((64, Some(1.0))));
+        assert_eq!(memory.enter(signature(1.9, 110.0), 64), Some((2, Some(0.0))));
     }
 
     #[test]
     fn the_oldest_is_forgotten() {
         let mut memory = Memory::default();
         for step in 0..=MOST {
-            assert_eq!(
-                memory.enter(signature(0.0, 10_f64.powf(step as f64)), 1),
-                None
-            );
+            assert_eq!(memory.enter(signature(0.0, 10_f64.powf(step as f64)), 1), None);
         }
         assert_eq!(memory.0.len(), MOST);
-        assert_eq!(
-            memory.enter(signature(0.0, 1.0), 1),
-            None,
-            "the first one is gone"
-        );
+        assert_eq!(memory.enter(signature(0.0, 1.0), 1), None, "the first one is gone");
     }
 }

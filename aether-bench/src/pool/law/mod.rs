@@ -229,11 +229,7 @@ impl Law {
         self.task_ns = self.n as f64 / measured.ops_s * 1e9;
         // Workers that sleep may do so in lockstep and need whole cycles; those that compute spread by themselves.
         let lockstep = measured.blocked() > 0.3;
-        let longest = if lockstep {
-            LONGEST_WINDOW
-        } else {
-            3 * SHORTEST_WINDOW
-        };
+        let longest = if lockstep { LONGEST_WINDOW } else { 3 * SHORTEST_WINDOW };
         let wanted = crate::num::seconds_to_ns(WINDOW_CYCLES * self.task_ns / 1e9);
         self.window_ns = wanted.clamp(SHORTEST_WINDOW, longest);
     }
@@ -267,11 +263,7 @@ impl Law {
                 if let Some(decision) = self.on_change(at_ns, measured) {
                     return Some(decision);
                 }
-                if at_ns >= until_ns && self.strange == 0 {
-                    self.next_probe(at_ns, measured)
-                } else {
-                    None
-                }
+                if at_ns >= until_ns && self.strange == 0 { self.next_probe(at_ns, measured) } else { None }
             }
         }
     }
@@ -284,12 +276,9 @@ impl Law {
         }
         // With more workers behind one lock each task takes longer, in proportion.
         let growth = (target as f64 / self.n as f64).max(1.0);
-        let contended = self
-            .reference
-            .is_some_and(|reference| reference.futex > CONTENDED);
+        let contended = self.reference.is_some_and(|reference| reference.futex > CONTENDED);
         let cycle = self.task_ns * if contended { growth } else { 1.0 };
-        let settle =
-            crate::num::seconds_to_ns(SETTLE_CYCLES * cycle / 1e9).clamp(10 * MS, 1_000 * MS);
+        let settle = crate::num::seconds_to_ns(SETTLE_CYCLES * cycle / 1e9).clamp(10 * MS, 1_000 * MS);
         self.n = target;
         self.window = None;
         self.settle_until_ns = at_ns + settle;
@@ -298,9 +287,7 @@ impl Law {
     }
 
     fn hold(&mut self, at_ns: u64) {
-        self.phase = Phase::Hold {
-            until_ns: at_ns + self.hold_ns,
-        };
+        self.phase = Phase::Hold { until_ns: at_ns + self.hold_ns };
         self.hold_ns = (2 * self.hold_ns).min(LONGEST_HOLD);
         self.strange = 0;
     }

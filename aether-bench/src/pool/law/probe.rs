@@ -60,30 +60,13 @@ pub(super) enum Evidence {
 
 impl Probe {
     /// A probe that has measured nothing.
-    pub(super) fn new(
-        direction: Direction,
-        base: usize,
-        candidate: usize,
-        allowance: f64,
-        evidence: Evidence,
-    ) -> Self {
-        Self {
-            direction,
-            base,
-            candidate,
-            allowance,
-            evidence,
-            legs: Vec::new(),
-        }
+    pub(super) fn new(direction: Direction, base: usize, candidate: usize, allowance: f64, evidence: Evidence) -> Self {
+        Self { direction, base, candidate, allowance, evidence, legs: Vec::new() }
     }
 
     /// The size to measure next.
     pub(super) fn size(&self) -> usize {
-        if matches!(self.legs.len() % 4, 1 | 2) {
-            self.candidate
-        } else {
-            self.base
-        }
+        if matches!(self.legs.len() % 4, 1 | 2) { self.candidate } else { self.base }
     }
 
     /// Takes one leg's throughput and says what is known.
@@ -96,13 +79,7 @@ impl Probe {
             .legs
             .chunks_exact(2)
             .enumerate()
-            .map(|(pair, legs)| {
-                if pair % 2 == 0 {
-                    legs[1] - legs[0]
-                } else {
-                    legs[0] - legs[1]
-                }
-            })
+            .map(|(pair, legs)| if pair % 2 == 0 { legs[1] - legs[0] } else { legs[0] - legs[1] })
             .collect();
         self.judge(&ratios)
     }
@@ -127,9 +104,7 @@ impl Probe {
             Direction::Up if mean - SURE * error > 0.015 => Answer::Yes(mean),
             Direction::Up if mean + error < 0.015 || last => Answer::No(mean),
             Direction::Down if mean + error < -self.allowance => Answer::No(mean),
-            Direction::Down if mean > -self.allowance && (error < 0.015 || last) => {
-                Answer::Yes(mean)
-            }
+            Direction::Down if mean > -self.allowance && (error < 0.015 || last) => Answer::Yes(mean),
             Direction::Down if last => Answer::No(mean),
             _ => Answer::Open,
         }
@@ -146,11 +121,7 @@ mod tests {
         let mut rng = Rng::new(seed);
         let mut probe = Probe::new(direction, 4, 6, 0.01, Evidence::Usual);
         for leg in 1..=2 * MOST_PAIRS {
-            let truth = if probe.size() == probe.candidate {
-                1.0 + gain
-            } else {
-                1.0
-            };
+            let truth = if probe.size() == probe.candidate { 1.0 + gain } else { 1.0 };
             match probe.push(100.0 * truth * (1.0 + noise * rng.normal())) {
                 Answer::Open => {}
                 Answer::Yes(_) => return (true, leg),
@@ -171,13 +142,9 @@ mod tests {
 
     #[test]
     fn noise_seldom_fools_it() {
-        let grown = (0..200)
-            .filter(|&seed| run(Direction::Up, 0.0, 0.03, seed).0)
-            .count();
+        let grown = (0..200).filter(|&seed| run(Direction::Up, 0.0, 0.03, seed).0).count();
         assert!(grown < 30, "grew {grown} times of 200 for nothing");
-        let shrunk = (0..200)
-            .filter(|&seed| run(Direction::Down, -0.05, 0.03, seed).0)
-            .count();
+        let shrunk = (0..200).filter(|&seed| run(Direction::Down, -0.05, 0.03, seed).0).count();
         assert!(shrunk < 30, "gave up 5 % {shrunk} times of 200");
     }
 }

@@ -23,46 +23,26 @@ struct Load {
 }
 
 fn sleeps(n: f64) -> Load {
-    Load {
-        ops_s: n * 100.0,
-        own_cores: 0.002 * n,
-        delay: 0.001,
-        futex: 0.0,
-    }
+    Load { ops_s: n * 100.0, own_cores: 0.002 * n, delay: 0.001, futex: 0.0 }
 }
 
 fn gil(n: f64, task_s: f64) -> Load {
     // Every switch between threads costs a little.
     let ops_s = 1.0 / task_s * (1.0 - 0.02 * (1.0 - 1.0 / n));
-    Load {
-        ops_s,
-        own_cores: 1.0,
-        delay: 0.01,
-        futex: 1.0,
-    }
+    Load { ops_s, own_cores: 1.0, delay: 0.01, futex: 1.0 }
 }
 
 fn computes(n: f64) -> Load {
     let cores = n.min(CORES as f64);
     let ops_s = cores / 0.005 * (1.0 - 0.003 * (n - cores));
-    Load {
-        ops_s,
-        own_cores: cores,
-        delay: 1.0 - cores / n - 0.002,
-        futex: 0.0,
-    }
+    Load { ops_s, own_cores: cores, delay: 1.0 - cores / n - 0.002, futex: 0.0 }
 }
 
 /// Half of each task under one lock, asleep.
 fn locks(n: f64) -> Load {
     let ops_s = (n / 0.010).min(1.0 / 0.005) * (1.0 - 0.002 * n);
     let waiting = (n - ops_s * 0.010).max(0.0);
-    Load {
-        ops_s,
-        own_cores: 0.01,
-        delay: 0.0,
-        futex: waiting / n,
-    }
+    Load { ops_s, own_cores: 0.01, delay: 0.0, futex: waiting / n }
 }
 
 /// 5 ms of computing, 5 ms of sleep; the cores fill up gradually because tasks collide.
@@ -71,12 +51,7 @@ fn blend(n: f64) -> Load {
     let cap = CORES as f64 / 0.005;
     let ops_s = 1.0 / (ideal.powi(-4) + cap.powi(-4)).powf(0.25);
     let cpu = ops_s * 0.005;
-    Load {
-        ops_s,
-        own_cores: cpu,
-        delay: (1.0 - 2.0 * cpu / n).max(0.0),
-        futex: 0.0,
-    }
+    Load { ops_s, own_cores: cpu, delay: (1.0 - 2.0 * cpu / n).max(0.0), futex: 0.0 }
 }
 
 struct Simulation {
@@ -92,12 +67,7 @@ struct Simulation {
 
 impl Simulation {
     fn new(max: usize, noise: f64, seed: u64) -> Self {
-        let limits = Limits {
-            min: 1,
-            max,
-            veto: 0.3,
-            cores: CORES,
-        };
+        let limits = Limits { min: 1, max, veto: 0.3, cores: CORES };
         Self {
             law: Law::new(limits),
             rng: Rng::new(seed),
@@ -125,10 +95,7 @@ impl Simulation {
                 last_ns: 0,
                 busy_since_ns: self.at_ns,
                 busy_ns: 0,
-                usage: Some(ThreadUsage {
-                    cpu_ns: 0,
-                    run_delay_ns: Some(0),
-                }),
+                usage: Some(ThreadUsage { cpu_ns: 0, run_delay_ns: Some(0) }),
                 doing: None,
             });
         }
@@ -209,14 +176,8 @@ fn check(name: &str, load: &dyn Fn(f64) -> Load, first_target: f64) -> Vec<usize
     (0..8)
         .map(|seed| {
             let (first, steady, n) = score(load, seed);
-            assert!(
-                first >= first_target,
-                "{name}, seed {seed}: {first:.3} in the first 10 s"
-            );
-            assert!(
-                steady >= 0.97,
-                "{name}, seed {seed}: {steady:.3} steady at {n}"
-            );
+            assert!(first >= first_target, "{name}, seed {seed}: {first:.3} in the first 10 s");
+            assert!(steady >= 0.97, "{name}, seed {seed}: {steady:.3} steady at {n}");
             n
         })
         .collect()
@@ -259,17 +220,11 @@ fn phases_are_recognised_when_they_return() {
     for seed in 0..4 {
         let mut simulation = Simulation::new(64, 0.03, seed);
         for cycle in 0..6 {
-            for (name, load) in [
-                ("sleep", &sleeps as &dyn Fn(f64) -> Load),
-                ("cpu", &computes),
-            ] {
+            for (name, load) in [("sleep", &sleeps as &dyn Fn(f64) -> Load), ("cpu", &computes)] {
                 let got = simulation.run(4.0, 64, load);
                 // From the third cycle on, less what it takes to notice: two windows of 40 ms in 4 s.
                 let target = if cycle < 2 { 0.90 } else { 0.97 };
-                assert!(
-                    got >= target,
-                    "{name}, cycle {cycle}, seed {seed}: {got:.3}"
-                );
+                assert!(got >= target, "{name}, cycle {cycle}, seed {seed}: {got:.3}");
             }
         }
     }
@@ -283,20 +238,10 @@ fn the_size_stays_within_its_bounds_whatever_the_signals() {
         for _ in 0..40 {
             let factor = rng.unit() * 1_000.0;
             let futex = rng.unit();
-            let load = move |n: f64| Load {
-                ops_s: factor * n,
-                own_cores: 0.1,
-                delay: 0.0,
-                futex,
-            };
+            let load = move |n: f64| Load { ops_s: factor * n, own_cores: 0.1, delay: 0.0, futex };
             simulation.run(0.5, 13, &load);
         }
-        assert!(
-            simulation
-                .decisions
-                .iter()
-                .all(|decision| (1..=13).contains(&decision.target))
-        );
+        assert!(simulation.decisions.iter().all(|decision| (1..=13).contains(&decision.target)));
     }
 }
 
@@ -308,33 +253,19 @@ fn a_steady_load_is_left_alone_in_the_end() {
         simulation.decisions.clear();
         simulation.run(30.0, 64, load);
         // A probe has up to ten changes of size each way; the hold between probes grows to 16 s.
-        assert!(
-            simulation.decisions.len() <= 50,
-            "{:?}",
-            simulation.decisions
-        );
+        assert!(simulation.decisions.len() <= 50, "{:?}", simulation.decisions);
     }
 }
 
 #[test]
 fn tasks_that_wait_for_queued_tasks_are_starved_and_the_pool_grows() {
     let mut simulation = Simulation::new(64, 0.0, 1);
-    let stuck = |_: f64| Load {
-        ops_s: 0.0,
-        own_cores: 0.0,
-        delay: 0.0,
-        futex: 1.0,
-    };
+    let stuck = |_: f64| Load { ops_s: 0.0, own_cores: 0.0, delay: 0.0, futex: 1.0 };
     for _ in 0..600 {
         simulation.tick(&stuck);
     }
     assert!(simulation.law.target() > 16, "{}", simulation.law.target());
-    assert!(
-        simulation
-            .decisions
-            .iter()
-            .any(|decision| decision.why == Why::Starved)
-    );
+    assert!(simulation.decisions.iter().any(|decision| decision.why == Why::Starved));
 }
 
 #[test]
@@ -342,19 +273,10 @@ fn long_computations_are_not_mistaken_for_starvation() {
     let mut simulation = Simulation::new(64, 0.0, 1);
     let long = |n: f64| {
         let cores = n.min(CORES as f64);
-        Load {
-            ops_s: cores / 3.0,
-            own_cores: cores,
-            delay: 1.0 - cores / n,
-            futex: 0.0,
-        }
+        Load { ops_s: cores / 3.0, own_cores: cores, delay: 1.0 - cores / n, futex: 0.0 }
     };
     simulation.run(30.0, 64, &long);
-    assert!(
-        simulation.law.target() <= CORES + 1,
-        "{}",
-        simulation.law.target()
-    );
+    assert!(simulation.law.target() <= CORES + 1, "{}", simulation.law.target());
 }
 
 /// 60 tasks at a time, on a pool that has learned that they scale: the 28 that 32 workers leave are not left waiting.

@@ -4,8 +4,8 @@
 //! starvation, where throughput is zero and cannot fall.
 
 use super::{
-    ALLOWANCE, Answer, CONTENDED, CPU_BOUND, Decision, Direction, Evidence, Law, MS, Measured,
-    Phase, Probe, SHORTEST_HOLD, Snapshot, Why,
+    ALLOWANCE, Answer, CONTENDED, CPU_BOUND, Decision, Direction, Evidence, Law, MS, Measured, Phase, Probe,
+    SHORTEST_HOLD, Snapshot, Why,
 };
 
 /// Growth that brings at least this share of what was added goes on.
@@ -26,10 +26,7 @@ impl Law {
         let veto = measured.blocked() < self.limits.veto && self.n as f64 >= cores;
         let first = veto && !self.vetoed;
         self.vetoed = veto;
-        first.then_some(Decision {
-            target: self.n,
-            why: Why::Vetoed,
-        })
+        first.then_some(Decision { target: self.n, why: Why::Vetoed })
     }
 
     pub(super) fn ramp_or_probe(&mut self, at_ns: u64, measured: &Measured) -> Option<Decision> {
@@ -39,10 +36,7 @@ impl Law {
         if self.vetoed || doubtful || (next as f64) < SMALLEST_RAMP * self.n as f64 {
             return self.next_probe(at_ns, measured).or(news);
         }
-        self.phase = Phase::Ramp {
-            from: self.n,
-            ops_s: measured.ops_s,
-        };
+        self.phase = Phase::Ramp { from: self.n, ops_s: measured.ops_s };
         self.resize(at_ns, next, Why::Ramp)
     }
 
@@ -51,21 +45,11 @@ impl Law {
         let most = 4 * self.n;
         let cores = self.limits.cores as f64;
         let carried = self.n as f64 * cores / measured.own_cores.max(1e-3);
-        let carried = if measured.known {
-            crate::num::floor_index(carried.min(1e6).ceil())
-        } else {
-            most
-        };
+        let carried = if measured.known { crate::num::floor_index(carried.min(1e6).ceil()) } else { most };
         most.min(carried).min(self.limits.max)
     }
 
-    pub(super) fn on_ramp(
-        &mut self,
-        at_ns: u64,
-        measured: &Measured,
-        from: usize,
-        ops_s: f64,
-    ) -> Option<Decision> {
+    pub(super) fn on_ramp(&mut self, at_ns: u64, measured: &Measured, from: usize, ops_s: f64) -> Option<Decision> {
         let gain = measured.ops_s / ops_s;
         let elasticity = (gain - 1.0) / (self.n as f64 / from as f64 - 1.0);
         self.elasticity = Some(elasticity);
@@ -88,8 +72,7 @@ impl Law {
     /// Begins the next comparison, or holds if none could help.
     pub(super) fn next_probe(&mut self, at_ns: u64, measured: &Measured) -> Option<Decision> {
         self.reference = Some(*measured);
-        self.memory
-            .settle(self.signature(measured), self.n, self.elasticity);
+        self.memory.settle(self.signature(measured), self.n, self.elasticity);
         let news = self.vetoes(measured);
         let up = !self.vetoed && self.n < self.limits.max;
         let down = self.may_shrink(measured);
@@ -111,14 +94,8 @@ impl Law {
         self.last_direction = Some(direction);
         let allowance = (ALLOWANCE - self.conceded).max(0.0);
         let crowd = measured.foreign_cores > 0.25 * self.limits.cores as f64;
-        let evidence = if crowd {
-            Evidence::Disturbed
-        } else {
-            Evidence::Usual
-        };
-        self.phase = Phase::Probe(Probe::new(
-            direction, self.n, candidate, allowance, evidence,
-        ));
+        let evidence = if crowd { Evidence::Disturbed } else { Evidence::Usual };
+        self.phase = Phase::Probe(Probe::new(direction, self.n, candidate, allowance, evidence));
         news
     }
 
@@ -126,9 +103,7 @@ impl Law {
     fn may_shrink(&self, measured: &Measured) -> bool {
         let cores = self.own_share_of_cores(measured);
         let bound = measured.own_cores >= CPU_BOUND * cores;
-        let flat = self
-            .elasticity
-            .is_some_and(|elasticity| elasticity < SCALES);
+        let flat = self.elasticity.is_some_and(|elasticity| elasticity < SCALES);
         let spare = !measured.known || measured.cpu < NEEDED;
         self.n > self.limits.min && spare && (flat || measured.futex > CONTENDED || bound)
     }
@@ -144,12 +119,7 @@ impl Law {
         if self.leapt { leap } else { third }
     }
 
-    pub(super) fn on_probe(
-        &mut self,
-        at_ns: u64,
-        measured: &Measured,
-        mut probe: Probe,
-    ) -> Option<Decision> {
+    pub(super) fn on_probe(&mut self, at_ns: u64, measured: &Measured, mut probe: Probe) -> Option<Decision> {
         if probe.size() == probe.base
             && let Some(decision) = self.on_change(at_ns, measured)
         {
@@ -161,11 +131,7 @@ impl Law {
             Answer::Open => {
                 let next = probe.size();
                 self.phase = Phase::Probe(probe);
-                let why = if next == candidate {
-                    Why::Trial
-                } else {
-                    Why::TrialReverted
-                };
+                let why = if next == candidate { Why::Trial } else { Why::TrialReverted };
                 self.resize(at_ns, next, why)
             }
             Answer::Yes(gain) => self.adopt(at_ns, direction, base, candidate, gain),
@@ -208,10 +174,7 @@ impl Law {
         };
         let decision = self.resize(at_ns, candidate, why);
         // The last leg may have been measured at the candidate already: then nothing changes but the books.
-        decision.or(Some(Decision {
-            target: candidate,
-            why,
-        }))
+        decision.or(Some(Decision { target: candidate, why }))
     }
 
     /// Two windows in a row unlike the reference: the load has changed.
@@ -241,10 +204,7 @@ impl Law {
         self.elasticity = None;
         self.reference = Some(*measured);
         let decision = self.ramp_or_probe(at_ns, measured);
-        decision.or(Some(Decision {
-            target: self.n,
-            why: Why::NewLoad,
-        }))
+        decision.or(Some(Decision { target: self.n, why: Why::NewLoad }))
     }
 
     /// Whether more is queued than the workers at hand will have taken in a moment.
@@ -254,10 +214,7 @@ impl Law {
 
     /// Whether a burst would be answered at all: the load is known to scale, and there is room.
     pub(super) fn may_burst(&self) -> bool {
-        self.n < self.limits.max
-            && self
-                .elasticity
-                .is_some_and(|elasticity| elasticity >= SCALES)
+        self.n < self.limits.max && self.elasticity.is_some_and(|elasticity| elasticity >= SCALES)
     }
 
     /// Everybody at work, a good deal more queued, and the cores idle: work that scales is answered at once, with a
@@ -268,12 +225,7 @@ impl Law {
         let settled = now.at_ns >= self.settle_until_ns;
         let crowded = self.crowded(now.queued) && now.active >= self.n;
         let full = crowded && settled && self.may_burst();
-        let cpu: u64 = now
-            .readings
-            .iter()
-            .filter_map(|r| r.usage)
-            .map(|usage| usage.cpu_ns)
-            .sum();
+        let cpu: u64 = now.readings.iter().filter_map(|r| r.usage).map(|usage| usage.cpu_ns).sum();
         if !full || matches!(self.phase, Phase::Probe(_) | Phase::Ramp { .. }) {
             self.progress.burst = None;
             return None;
@@ -314,10 +266,7 @@ impl Law {
         }
         self.progress.since_ns = now.at_ns;
         // Tasks that compute complete some day, and more of them at once would only take longer.
-        let busy_cores = self
-            .window
-            .as_ref()
-            .map_or(0.0, |window| window.measure(now).own_cores);
+        let busy_cores = self.window.as_ref().map_or(0.0, |window| window.measure(now).own_cores);
         if busy_cores >= 0.5 * self.limits.cores as f64 {
             return None;
         }

@@ -26,11 +26,7 @@ pub struct Reading {
 
 impl Reading {
     fn busy_by(&self, at_ns: u64) -> u64 {
-        let current = if self.busy_since_ns == 0 {
-            0
-        } else {
-            at_ns.saturating_sub(self.busy_since_ns)
-        };
+        let current = if self.busy_since_ns == 0 { 0 } else { at_ns.saturating_sub(self.busy_since_ns) };
         self.busy_ns + current
     }
 }
@@ -83,11 +79,7 @@ pub struct Measured {
 impl Measured {
     /// β′ = 1 − (u + r); 1 where nothing is known, so that ignorance vetoes nothing.
     pub fn blocked(&self) -> f64 {
-        if self.known {
-            (1.0 - self.cpu - self.run_queue).clamp(0.0, 1.0)
-        } else {
-            1.0
-        }
+        if self.known { (1.0 - self.cpu - self.run_queue).clamp(0.0, 1.0) } else { 1.0 }
     }
 }
 
@@ -104,13 +96,7 @@ pub(super) struct Window {
 impl Window {
     /// Begins with this snapshot, which carries usage if the system tells it.
     pub(super) fn new(start: Snapshot) -> Self {
-        Self {
-            start,
-            ticks: 0,
-            full: 0,
-            on_futex: 0,
-            asleep: 0,
-        }
+        Self { start, ticks: 0, full: 0, on_futex: 0, asleep: 0 }
     }
 
     /// Time since the window began.
@@ -127,16 +113,9 @@ impl Window {
     pub(super) fn tick(&mut self, now: &Snapshot) {
         self.ticks += 1;
         self.full += u32::from(now.queued > 0);
-        for reading in now
-            .readings
-            .iter()
-            .filter(|reading| reading.busy_since_ns != 0)
-        {
+        for reading in now.readings.iter().filter(|reading| reading.busy_since_ns != 0) {
             self.on_futex += u32::from(reading.doing == Some(Doing::Futex));
-            self.asleep += u32::from(matches!(
-                reading.doing,
-                Some(Doing::Futex | Doing::OtherWait)
-            ));
+            self.asleep += u32::from(matches!(reading.doing, Some(Doing::Futex | Doing::OtherWait)));
         }
     }
 
@@ -149,10 +128,7 @@ impl Window {
     pub(super) fn measure(&self, now: &Snapshot) -> Measured {
         let mut sum = Sums::default();
         for end in &now.readings {
-            let before = self
-                .start
-                .readings
-                .binary_search_by_key(&end.id, |reading| reading.id);
+            let before = self.start.readings.binary_search_by_key(&end.id, |reading| reading.id);
             let start = before.ok().map(|index| self.start.readings[index]);
             sum.add(start, end, self.start.at_ns, now.at_ns);
         }
@@ -185,15 +161,8 @@ struct Sums {
 
 impl Sums {
     fn add(&mut self, start: Option<Reading>, end: &Reading, from_ns: u64, to_ns: u64) {
-        let fresh = Reading {
-            id: end.id,
-            count: 0,
-            last_ns: 0,
-            busy_since_ns: 0,
-            busy_ns: 0,
-            usage: None,
-            doing: None,
-        };
+        let fresh =
+            Reading { id: end.id, count: 0, last_ns: 0, busy_since_ns: 0, busy_ns: 0, usage: None, doing: None };
         let start = start.unwrap_or(fresh);
         let done = end.count.saturating_sub(start.count);
         let busy = end.busy_by(to_ns).saturating_sub(start.busy_by(from_ns));
@@ -208,16 +177,8 @@ impl Sums {
             self.barren |= busy > 0;
             return;
         }
-        let base = if start.busy_since_ns == 0 {
-            from_ns
-        } else {
-            start.busy_since_ns
-        };
-        let until = if end.busy_since_ns == 0 {
-            to_ns
-        } else {
-            end.last_ns
-        };
+        let base = if start.busy_since_ns == 0 { from_ns } else { start.busy_since_ns };
+        let until = if end.busy_since_ns == 0 { to_ns } else { end.last_ns };
         self.ops_s += done as f64 * 1e9 / until.saturating_sub(base).max(1) as f64;
     }
 }
@@ -237,25 +198,14 @@ mod tests {
             last_ns: last,
             busy_since_ns: last,
             busy_ns: count * period,
-            usage: Some(ThreadUsage {
-                cpu_ns: count * MS,
-                run_delay_ns: Some(0),
-            }),
+            usage: Some(ThreadUsage { cpu_ns: count * MS, run_delay_ns: Some(0) }),
             doing: Some(Doing::OtherWait),
         }
     }
 
     fn snapshot(at: u64, phase: impl Fn(u64) -> u64) -> Snapshot {
-        let readings = (0..64)
-            .map(|id| sleeper(id, at, 10 * MS, phase(id)))
-            .collect();
-        Snapshot {
-            at_ns: at,
-            queued: 9,
-            active: 64,
-            foreign_cores: 0.0,
-            readings,
-        }
+        let readings = (0..64).map(|id| sleeper(id, at, 10 * MS, phase(id))).collect();
+        Snapshot { at_ns: at, queued: 9, active: 64, foreign_cores: 0.0, readings }
     }
 
     #[test]
@@ -265,11 +215,7 @@ mod tests {
             let now = snapshot(end * MS, |_| 1);
             window.tick(&now);
             let measured = window.measure(&now);
-            assert!(
-                (measured.ops_s - 6_400.0).abs() < 1.0,
-                "{end}: {}",
-                measured.ops_s
-            );
+            assert!((measured.ops_s - 6_400.0).abs() < 1.0, "{end}: {}", measured.ops_s);
             assert!((measured.cpu - 0.1).abs() < 0.03 && measured.futex == 0.0);
             assert!(window.saturated());
         }
@@ -281,11 +227,7 @@ mod tests {
         let window = Window::new(snapshot(100 * MS, spread));
         let now = snapshot(104 * MS, spread);
         let measured = window.measure(&now);
-        assert!(
-            (measured.ops_s / 6_400.0 - 1.0).abs() < 0.2,
-            "{}",
-            measured.ops_s
-        );
+        assert!((measured.ops_s / 6_400.0 - 1.0).abs() < 0.2, "{}", measured.ops_s);
     }
 
     #[test]

@@ -38,10 +38,7 @@ fn burst_means(pool: &dyn Submit, bursts: usize) -> Vec<f64> {
     while means.iter().any(|cell| cell.1.load(Relaxed) < BURST as u64) {
         std::thread::sleep(Duration::from_millis(1));
     }
-    means
-        .iter()
-        .map(|cell| cell.0.load(Relaxed) as f64 / 1e9 / BURST as f64)
-        .collect()
+    means.iter().map(|cell| cell.0.load(Relaxed) as f64 / 1e9 / BURST as f64).collect()
 }
 
 pub(super) fn bursts(times: Times) -> Result<Vec<Line>, AnyError> {
@@ -58,25 +55,10 @@ pub(super) fn bursts(times: Times) -> Result<Vec<Line>, AnyError> {
     let ends_at = pool.metrics().target;
     let early = mean(&ours[..count.min(25)]);
     let late = mean(&ours[3..]);
-    let detail = format!(
-        "  {:.1} ms, ends at {ends_at}; fixed {}: {:.1} ms",
-        1e3 * late,
-        best.1,
-        1e3 * fixed
-    );
+    let detail = format!("  {:.1} ms, ends at {ends_at}; fixed {}: {:.1} ms", 1e3 * late, best.1, 1e3 * fixed);
     Ok(vec![
-        Line::at_most(
-            "bursts: mean sojourn after the third over best",
-            late / fixed,
-            1.10,
-            &detail,
-        ),
-        Line::at_most(
-            "bursts: mean sojourn in the first 10 s over best",
-            early / fixed,
-            1.5,
-            "",
-        ),
+        Line::at_most("bursts: mean sojourn after the third over best", late / fixed, 1.10, &detail),
+        Line::at_most("bursts: mean sojourn in the first 10 s over best", early / fixed, 1.5, ""),
     ])
 }
 
@@ -115,17 +97,7 @@ pub(super) fn phases(times: Times) -> Result<Vec<Line>, AnyError> {
     load.stop();
     let detail = format!("  fixed {} and {}", fixed[0].0, fixed[1].0);
     Ok(vec![
-        Line::at_least(
-            "phases of 4 s: worst of the first two cycles",
-            worst[0],
-            0.90,
-            &detail,
-        ),
-        Line::at_least(
-            "phases of 4 s: worst from the third cycle on",
-            worst[1],
-            0.97,
-            "",
-        ),
+        Line::at_least("phases of 4 s: worst of the first two cycles", worst[0], 0.90, &detail),
+        Line::at_least("phases of 4 s: worst from the third cycle on", worst[1], 0.97, ""),
     ])
 }

@@ -51,10 +51,7 @@ impl Submit for ChannelPool {
 
 /// An adaptive pool as the targets describe it.
 pub(super) fn adaptive(max_workers: usize) -> Result<AdaptivePool, AnyError> {
-    Ok(AdaptivePool::new(PoolConfig {
-        max_workers,
-        ..PoolConfig::default()
-    })?)
+    Ok(AdaptivePool::new(PoolConfig { max_workers, ..PoolConfig::default() })?)
 }
 
 /// A load that runs.
@@ -115,17 +112,8 @@ fn again(shared: &Arc<Shared>) {
 }
 
 /// Throughput of a plain pool of this size, after a short warm-up.
-pub(super) fn fixed_rate(
-    workers: usize,
-    body: &Body,
-    outstanding: usize,
-    time: Duration,
-) -> Result<f64, AnyError> {
-    let load = Load::start(
-        Arc::new(ChannelPool::new(workers)?),
-        Arc::clone(body),
-        outstanding,
-    );
+pub(super) fn fixed_rate(workers: usize, body: &Body, outstanding: usize, time: Duration) -> Result<f64, AnyError> {
+    let load = Load::start(Arc::new(ChannelPool::new(workers)?), Arc::clone(body), outstanding);
     std::thread::sleep(time / 5);
     let rate = load.rate(time);
     load.stop();
@@ -133,21 +121,13 @@ pub(super) fn fixed_rate(
 }
 
 /// The best of these sizes, by the sum of two rounds in opposite order.
-pub(super) fn best_fixed(
-    sizes: &[usize],
-    body: &Body,
-    outstanding: usize,
-    time: Duration,
-) -> Result<usize, AnyError> {
+pub(super) fn best_fixed(sizes: &[usize], body: &Body, outstanding: usize, time: Duration) -> Result<usize, AnyError> {
     let mut rates = vec![0.0; sizes.len()];
     let forth: Vec<usize> = (0..sizes.len()).collect();
     let back = forth.iter().rev().copied();
     for index in forth.iter().copied().chain(back) {
         rates[index] += fixed_rate(sizes[index], body, outstanding, time)?;
     }
-    let best = rates
-        .iter()
-        .enumerate()
-        .max_by(|left, right| left.1.total_cmp(right.1));
+    let best = rates.iter().enumerate().max_by(|left, right| left.1.total_cmp(right.1));
     Ok(best.map_or(1, |(index, _)| sizes[index]))
 }

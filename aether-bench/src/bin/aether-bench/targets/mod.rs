@@ -35,9 +35,7 @@ impl Times {
 
     /// A count of the full measurement, shortened for `--quick`.
     fn count(self, full: usize) -> usize {
-        (0..full)
-            .filter(|index| *index as f64 <= (full - 1) as f64 * self.factor)
-            .count()
+        (0..full).filter(|index| *index as f64 <= (full - 1) as f64 * self.factor).count()
     }
 }
 
@@ -79,12 +77,7 @@ impl Line {
     }
 
     fn not_run(what: impl Into<String>, why: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            measured: why.into(),
-            target: String::new(),
-            outcome: Outcome::NotRun,
-        }
+        Self { what: what.into(), measured: why.into(), target: String::new(), outcome: Outcome::NotRun }
     }
 }
 
@@ -106,28 +99,20 @@ const ROWS: [Row; 12] = [
 ];
 
 pub(crate) fn run(arguments: &TargetsArgs) -> Result<ExitCode, AnyError> {
-    let times = Times {
-        factor: if arguments.quick { 0.1 } else { 1.0 },
-    };
+    let times = Times { factor: if arguments.quick { 0.1 } else { 1.0 } };
     let wanted = |row: u32| arguments.rows.is_empty() || arguments.rows.contains(&row);
     let mut missed = 0;
     for (number, measure) in ROWS.into_iter().filter(|(number, _)| wanted(*number)) {
         let meter = ForeignMeter::start(own_cpu_ns());
         let lines = measure(times)?;
-        let foreign = meter
-            .stop(own_cpu_ns())
-            .map_or(0.0, |load| load.cores + load.steal);
+        let foreign = meter.stop(own_cpu_ns()).map_or(0.0, |load| load.cores + load.steal);
         output::progress("");
         for line in &lines {
             missed += u32::from(line.outcome == Outcome::Missed);
             output::result(&show(number, line, foreign), None)?;
         }
     }
-    Ok(if missed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn show(number: u32, line: &Line, foreign: f64) -> String {

@@ -41,18 +41,9 @@ pub(super) fn overhead(times: Times) -> Result<Vec<Line>, AnyError> {
         rounds.1.push(per_task(&plain, tasks));
     }
     let (ours, plain) = (median(&rounds.0), median(&rounds.1));
-    let detail = format!(
-        " µs  ({:.2} µs; plain channel {:.2} µs)",
-        ours / 1e3,
-        plain / 1e3
-    );
+    let detail = format!(" µs  ({:.2} µs; plain channel {:.2} µs)", ours / 1e3, plain / 1e3);
     Ok(vec![
-        Line::at_most(
-            "overhead a task over a plain channel pool",
-            (ours - plain) / 1e3,
-            1.0,
-            &detail,
-        ),
+        Line::at_most("overhead a task over a plain channel pool", (ours - plain) / 1e3, 1.0, &detail),
         controller(times)?,
     ])
 }
@@ -63,10 +54,7 @@ fn controller(times: Times) -> Result<Line, AnyError> {
     let load = Load::start(Arc::new(adaptive(64)?), Kind::Sleep.body(), 256);
     let Some(before) = controller_cpu_ns() else {
         load.stop();
-        return Ok(Line::not_run(
-            what,
-            "only Linux shows the CPU time of a thread by name",
-        ));
+        return Ok(Line::not_run(what, "only Linux shows the CPU time of a thread by name"));
     };
     let time = times.of(Duration::from_secs(20));
     let start = Instant::now();
@@ -79,22 +67,13 @@ fn controller(times: Times) -> Result<Line, AnyError> {
 
 /// Of all controllers of this process: the one under load is the only one awake.
 fn controller_cpu_ns() -> Option<u64> {
-    let tasks = std::fs::read_dir("/proc/self/task")
-        .ok()?
-        .filter_map(Result::ok);
-    let read = |task: &std::fs::DirEntry, name: &str| {
-        std::fs::read_to_string(task.path().join(name)).unwrap_or_default()
-    };
+    let tasks = std::fs::read_dir("/proc/self/task").ok()?.filter_map(Result::ok);
+    let read =
+        |task: &std::fs::DirEntry, name: &str| std::fs::read_to_string(task.path().join(name)).unwrap_or_default();
     let times: Vec<u64> = tasks
         // The kernel keeps fifteen characters of a thread's name.
         .filter(|task| read(task, "comm").starts_with("aether-controll"))
-        .filter_map(|task| {
-            read(&task, "schedstat")
-                .split_ascii_whitespace()
-                .next()?
-                .parse()
-                .ok()
-        })
+        .filter_map(|task| read(&task, "schedstat").split_ascii_whitespace().next()?.parse().ok())
         .collect();
     (!times.is_empty()).then(|| times.iter().sum())
 }

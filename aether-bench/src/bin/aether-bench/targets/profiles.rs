@@ -56,8 +56,7 @@ pub(super) fn repeated(times: Times) -> Result<Vec<Line>, AnyError> {
         output::progress(&format!("profile {} of {runs}: {name}", index + 1));
         let body = Arc::clone(body);
         let mut subject = InProcess::new(Arc::new(Task::new(*name, move |_| body())));
-        let analysis =
-            profiler.profile_subject(&mut subject, &CancelToken::default(), &mut |_| {})?;
+        let analysis = profiler.profile_subject(&mut subject, &CancelToken::default(), &mut |_| {})?;
         let got = analysis.optimal_threads();
         if within_one_step(got, *truth) {
             right += 1;
@@ -68,34 +67,15 @@ pub(super) fn repeated(times: Times) -> Result<Vec<Line>, AnyError> {
     }
     let share = right as f64 / runs as f64;
     Ok(vec![
-        Line::at_least(
-            format!("profiler: {runs} runs within one step"),
-            share,
-            0.95,
-            &wrong.concat(),
-        ),
-        Line::at_most(
-            "profiler: cliffs at or below the true knee",
-            early_cliffs as f64,
-            0.0,
-            "",
-        ),
+        Line::at_least(format!("profiler: {runs} runs within one step"), share, 0.95, &wrong.concat()),
+        Line::at_most("profiler: cliffs at or below the true knee", early_cliffs as f64, 0.0, ""),
     ])
 }
 
 /// Whether two sizes are the same or neighbours on the ladder that was measured.
 fn within_one_step(got: usize, truth: usize) -> bool {
     let ladder = plan::ladder(MAX);
-    let below = ladder
-        .iter()
-        .rev()
-        .find(|size| **size < truth)
-        .copied()
-        .unwrap_or(truth);
-    let above = ladder
-        .iter()
-        .find(|size| **size > truth)
-        .copied()
-        .unwrap_or(truth);
+    let below = ladder.iter().rev().find(|size| **size < truth).copied().unwrap_or(truth);
+    let above = ladder.iter().find(|size| **size > truth).copied().unwrap_or(truth);
     (below..=above).contains(&got)
 }

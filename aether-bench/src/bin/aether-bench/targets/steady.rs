@@ -52,14 +52,7 @@ fn score(body: &Body, times: Times) -> Result<Score, AnyError> {
     let target = pool.metrics().target;
     load.stop();
     let fixed = f64::midpoint(before, fixed_rate(best, body, OUTSTANDING, long)?);
-    Ok(Score {
-        first: first / fixed,
-        steady: steady / fixed,
-        best,
-        fixed,
-        target,
-        live,
-    })
+    Ok(Score { first: first / fixed, steady: steady / fixed, best, fixed, target, live })
 }
 
 fn lines(kind: Kind, score: &Score, first: f64) -> Vec<Line> {
@@ -69,18 +62,8 @@ fn lines(kind: Kind, score: &Score, first: f64) -> Vec<Line> {
         score.target, score.live, score.best, score.fixed
     );
     vec![
-        Line::at_least(
-            format!("{name}: steady over best fixed"),
-            score.steady,
-            0.97,
-            &detail,
-        ),
-        Line::at_least(
-            format!("{name}: first 10 s over best fixed"),
-            score.first,
-            first,
-            "",
-        ),
+        Line::at_least(format!("{name}: steady over best fixed"), score.steady, 0.97, &detail),
+        Line::at_least(format!("{name}: first 10 s over best fixed"), score.first, first, ""),
     ]
 }
 
@@ -99,12 +82,7 @@ pub(super) fn gil(times: Times) -> Result<Vec<Line>, AnyError> {
     for kind in [Kind::Gil, Kind::GilLong] {
         let (lines, score) = row(kind, 0.95, times)?;
         all.extend(lines);
-        all.push(Line::at_most(
-            format!("{}: live threads", kind.name()),
-            score.live as f64,
-            4.0,
-            "",
-        ));
+        all.push(Line::at_most(format!("{}: live threads", kind.name()), score.live as f64, 4.0, ""));
     }
     Ok(all)
 }
@@ -112,12 +90,7 @@ pub(super) fn gil(times: Times) -> Result<Vec<Line>, AnyError> {
 pub(super) fn cpu(times: Times) -> Result<Vec<Line>, AnyError> {
     let (mut lines, score) = row(Kind::Cpu, 0.95, times)?;
     let cores = aether_bench::os::host::cores();
-    lines.push(Line::at_most(
-        "cpu: workers at the end",
-        score.target as f64,
-        (cores + 1) as f64,
-        "",
-    ));
+    lines.push(Line::at_most("cpu: workers at the end", score.target as f64, (cores + 1) as f64, ""));
     lines.push(free_threaded(cores)?);
     Ok(lines)
 }
@@ -130,15 +103,9 @@ fn free_threaded(cores: usize) -> Result<Line, AnyError> {
     };
     let folder = tempfile::tempdir()?;
     let script = folder.path().join("compute.py");
-    std::fs::write(
-        &script,
-        "def workload():\n    sum(i * i for i in range(2_000))\n",
-    )?;
+    std::fs::write(&script, "def workload():\n    sum(i * i for i in range(2_000))\n")?;
     let mut subject = PythonScript::new(python, script)?;
-    let profiler = SaturationCliffProfiler {
-        max_threads: 4 * cores,
-        ..Default::default()
-    };
+    let profiler = SaturationCliffProfiler { max_threads: 4 * cores, ..Default::default() };
     let analysis = profiler.profile_subject(&mut subject, &CancelToken::default(), &mut |_| {})?;
     if analysis.env.gil == Some(true) {
         return Ok(Line::not_run(what, "the interpreter runs with its GIL"));
@@ -151,12 +118,7 @@ pub(super) fn lock(times: Times) -> Result<Vec<Line>, AnyError> {
     let (mut all, _) = row(Kind::Lock, 0.93, times)?;
     let (lines, score) = row(Kind::LockIo, 0.93, times)?;
     all.extend(lines);
-    all.push(Line::at_most(
-        "lock-io: workers at the end",
-        score.target as f64,
-        4.0,
-        "",
-    ));
+    all.push(Line::at_most("lock-io: workers at the end", score.target as f64, 4.0, ""));
     Ok(all)
 }
 
@@ -173,16 +135,8 @@ pub(super) fn neighbours(times: Times) -> Result<Vec<Line>, AnyError> {
     output::progress("sleep with busy neighbours");
     let _busy = Busy::start()?;
     let score = score(&Kind::Sleep.body(), times)?;
-    let detail = format!(
-        "  ends at {} workers; fixed {}: {:.0}/s",
-        score.target, score.best, score.fixed
-    );
-    Ok(vec![Line::at_least(
-        "sleep, busy neighbours: steady",
-        score.steady,
-        0.95,
-        &detail,
-    )])
+    let detail = format!("  ends at {} workers; fixed {}: {:.0}/s", score.target, score.best, score.fixed);
+    Ok(vec![Line::at_least("sleep, busy neighbours: steady", score.steady, 0.95, &detail)])
 }
 
 /// A process of our own that keeps the cores busy until it is dropped.
@@ -202,10 +156,6 @@ impl Busy {
 impl Drop for Busy {
     fn drop(&mut self) {
         // It may have ended by itself.
-        self.0
-            .kill()
-            .and_then(|()| self.0.wait())
-            .map(drop)
-            .unwrap_or_default();
+        self.0.kill().and_then(|()| self.0.wait()).map(drop).unwrap_or_default();
     }
 }
