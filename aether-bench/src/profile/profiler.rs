@@ -3,6 +3,7 @@
 //! *Invariant:* a measurement disturbed by neighbours is repeated, and if that does not help it is kept and flagged;
 //! nothing is dropped for being inconvenient.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -100,6 +101,22 @@ pub enum Progress {
         /// Tasks per second.
         rate: f64,
     },
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Measured { threads, ops_s, done, planned, .. } => {
+                write!(out, "{done} of {planned}: {threads} threads, {ops_s:.1} tasks/s")
+            }
+            Self::Repeated { threads, foreign_cores } => {
+                write!(out, "{threads} threads again: others used {foreign_cores:.1} cores")
+            }
+            Self::OpenLoop { threads, rate } => {
+                write!(out, "latency: {threads} threads, {rate:.1} tasks/s on a schedule")
+            }
+        }
+    }
 }
 
 impl SaturationCliffProfiler {
