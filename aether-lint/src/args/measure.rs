@@ -42,6 +42,9 @@ pub(crate) struct ProfileArgs {
     /// Seconds after which no more precision is asked for [default: 120]
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Measurement")]
     pub(crate) budget: Option<Duration>,
+    /// Seconds after which a call that does not return counts as hung [default: 30]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Measurement")]
+    pub(crate) hang_after: Option<Duration>,
 
     /// How to print
     #[arg(long, value_enum, default_value_t = ProfileFormat::Text, value_name = "FORMAT", help_heading = "Output")]

@@ -94,6 +94,7 @@ fn profiler(args: &ProfileArgs) -> SaturationCliffProfiler {
         min_rounds,
         max_rounds: usual.max_rounds.max(min_rounds),
         budget: args.budget.unwrap_or(usual.budget),
+        hang_after: args.hang_after.unwrap_or(usual.hang_after),
         ..usual
     }
 }
