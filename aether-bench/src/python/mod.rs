@@ -5,7 +5,7 @@
 //!
 //! *Invariant:* a workload that raises, exits, hangs, prints or forks gives an error with its traceback, never a number.
 
-mod child;
+pub(crate) mod child;
 mod error;
 mod outside;
 mod protocol;
