@@ -93,7 +93,26 @@ pub(crate) struct Gate<J> {
     keep: usize,
 }
 
+impl Start {
+    /// How many threads to start.
+    pub(crate) fn threads(&self) -> usize {
+        match *self {
+            Self::Nothing => 0,
+            Self::Threads(count) => count,
+        }
+    }
+}
+
 impl<J> Gate<J> {
+    /// An open gate for `target` workers of which none exists: they are ordered as jobs come.
+    pub(crate) fn empty(target: usize, keep: usize) -> Self {
+        let gate = Self::new(target, keep);
+        let mut state = gate.lock();
+        (state.active, state.live) = (0, 0);
+        drop(state);
+        gate
+    }
+
     /// An open gate with `target` workers, which the caller starts; parked ones beyond `keep` leave after a while.
     pub(crate) fn new(target: usize, keep: usize) -> Self {
         let state = State {
@@ -146,6 +165,17 @@ impl<J> Gate<J> {
         }
     }
 
+    /// What [`Gate::next`] would say without parking the worker; `None` if it would park it.
+    pub(crate) fn try_next(&self) -> Option<Next<J>> {
+        let mut state = self.lock();
+        if state.active <= state.limit()
+            && let Some(job) = state.queue.pop_front()
+        {
+            return Some(Next::Run(job));
+        }
+        None
+    }
+
     /// Sleeps until woken (and then counted as active); `None` if the worker leaves instead.
     fn park<'a>(
         &'a self,
@@ -190,6 +220,17 @@ impl<J> Gate<J> {
     /// The declared wait is over. Whoever finishes first after this parks.
     pub(crate) fn end_blocking(&self) {
         self.lock().blocked -= 1;
+    }
+
+    /// A worker that was not told to leave is gone all the same.
+    pub(crate) fn desert(&self) {
+        self.not_started();
+    }
+
+    /// Whether the gate is closed and the last worker has left.
+    pub(crate) fn is_over(&self) -> bool {
+        let state = self.lock();
+        state.mode != Mode::Open && state.live == 0
     }
 
     /// A thread that was ordered could not be started.
