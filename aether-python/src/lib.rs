@@ -7,6 +7,9 @@ use pyo3::prelude::*;
 
 mod audit;
 mod command;
+mod pool;
+mod profile;
+mod status;
 
 /// What `aether._native` holds; its types are described in `aether/_native.pyi`.
 #[pymodule(gil_used = false)]
@@ -16,6 +19,12 @@ mod native {
     use super::audit::{Checked, ConfigurationError, check, check_cells, check_text};
     #[pymodule_export]
     use super::command::main;
+    #[pymodule_export]
+    use super::pool::{Pool, Worker};
+    #[pymodule_export]
+    use super::profile::{Analysis, Probe, Sampler, profile};
+    #[pymodule_export]
+    use super::status::{Status, judge_status, probe_status, status_questions};
 
     use super::{Bound, PyModule, PyModuleMethods as _, PyResult};
 

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::PoolConfig;
 use super::controller::Controller;
@@ -15,7 +15,6 @@ use super::law::Snapshot;
 use super::metrics::{Logged, PoolMetrics};
 use super::stats::{Depth, Totals, WorkerStats};
 use crate::os::probe_current;
-use std::time::Duration;
 
 /// Decisions that are remembered.
 const LOG: usize = 256;
@@ -95,6 +94,16 @@ impl<J> Crew<J> {
     /// What the worker is to do next; parks it while there is nothing.
     pub(super) fn next(&self, member: &Member) -> Next<Queued<J>> {
         self.gate.next(&member.seat, self.config.idle_timeout)
+    }
+
+    /// What the worker is to do next, if that can be said without waiting; else it is parked, and has to [`Crew::wait`].
+    pub(super) fn try_next(&self, member: &Member) -> Option<Next<Queued<J>>> {
+        self.gate.try_next(&member.seat)
+    }
+
+    /// What the parked worker is to do next.
+    pub(super) fn wait(&self, member: &Member) -> Next<Queued<J>> {
+        self.gate.wait(&member.seat, self.config.idle_timeout)
     }
 
     /// The worker begins a job.

@@ -70,16 +70,18 @@ impl<J> HostedPool<J> {
     }
 
     /// Ends the worker's job and returns its next one, if that can be said without waiting; `Some(None)`: leave.
+    ///
+    /// After `None` the worker is parked and must [`HostedPool::wait`], whatever the host does in between.
     pub fn try_next(&self, worker: &HostedWorker) -> Option<Option<J>> {
         if worker.at_job.swap(false, Relaxed) {
             self.crew.end(&worker.member, worker.submitted_ns.load(Relaxed));
         }
-        self.crew.gate.try_next().map(|next| self.begin(worker, next))
+        self.crew.try_next(&worker.member).map(|next| self.begin(worker, next))
     }
 
-    /// The worker's next job; waits while there is none. `None`: leave.
-    pub fn next(&self, worker: &HostedWorker) -> Option<J> {
-        let next = self.crew.next(&worker.member);
+    /// The parked worker's next job; waits while there is none. `None`: leave.
+    pub fn wait(&self, worker: &HostedWorker) -> Option<J> {
+        let next = self.crew.wait(&worker.member);
         self.begin(worker, next)
     }
 
@@ -209,7 +211,7 @@ mod tests {
 
         fn work(&self) {
             let worker = self.pool.enlist();
-            while let Some(job) = self.pool.try_next(&worker).unwrap_or_else(|| self.pool.next(&worker)) {
+            while let Some(job) = self.pool.try_next(&worker).unwrap_or_else(|| self.pool.wait(&worker)) {
                 job();
             }
             self.pool.retire(&worker);
