@@ -132,7 +132,7 @@ def listed_files(distribution):
 
 
 def beside(root, top):
-    """Single-file extension modules: `_yaml.cpython-….so` next to the packages."""
+    """Single-file extension modules: `_yaml.cpython-*.so` next to the packages."""
     return [name for name in os.listdir(root) if name.startswith(top + ".") and is_library(name)]
 
 
@@ -150,7 +150,7 @@ def extension(pair):
     name, _, tag = file.partition(".")
     parts = [part for part in folders.split("/") if part] + [name]
     if not all(part.replace("_", "").isalnum() for part in parts):
-        return None  # `numpy.libs/…` and `../lib/…` cannot be imported.
+        return None  # `numpy.libs/*` and `../lib/*` cannot be imported.
     if tag == "so" and not exports_module(path, name):
         return None
     return {"module": ".".join(parts), "tag": tag.rpartition(".")[0]}

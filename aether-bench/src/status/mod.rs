@@ -76,6 +76,13 @@ pub struct InterpreterStatus {
     pub potentially_unsafe_packages: Vec<String>,
 }
 
+impl InterpreterStatus {
+    /// The status for programs, format [`SCHEMA`].
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string_pretty(self)
+    }
+}
+
 /// Asks the interpreter at `python` (a path, or a name to be found on `PATH`).
 pub fn probe(python: &Path, imports: Imports) -> Result<InterpreterStatus, StatusError> {
     let questions = ask::Questions::new(python)?;

@@ -6,6 +6,9 @@ use std::fmt::Write as _;
 
 use super::{GilStatus, InterpreterStatus, Package, Verdict};
 
+/// How many packages are named before the rest is counted.
+const NAMED: usize = 3;
+
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
@@ -95,7 +98,9 @@ fn advice(packages: &[&Package]) -> String {
         }
     }
     groups.iter().fold(String::new(), |mut text, (advice, names)| {
-        let _ = writeln!(text, "→ {}: {advice}.", names.join(", "));
+        let (shown, others) = names.split_at(names.len().min(NAMED));
+        let others = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+        let _ = writeln!(text, "→ {}{others}: {advice}.", shown.join(", "));
         text
     })
 }
