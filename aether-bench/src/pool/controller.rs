@@ -96,7 +96,8 @@ impl Controller {
     /// Goes on until threads have to be started, which the caller does; `None` once the pool has stopped.
     pub(super) fn next<J>(&self, crew: &Crew<J>, watch: &mut Watch) -> Option<Start> {
         loop {
-            let tick = crew.config.monitor_interval;
+            let usual = crate::num::duration_ns(crew.config.monitor_interval);
+            let tick = Duration::from_nanos(locked(&self.law).pause_ns(usual));
             let tick = if watch.fresh > 0 { tick.min(FRESH_TICK) } else { tick };
             let pause = (watch.idle < IDLE_TICKS).then_some(tick);
             watch.fresh = if pause.is_none() { FRESH_TICKS } else { watch.fresh.saturating_sub(1) };
@@ -190,7 +191,14 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new() -> Self {
-        Self { ticks: 0, idle: 0, fresh: 0, rates_due_ns: 0, meter: ForeignMeter::start(own_cpu_ns()), foreign_cores: 0.0 }
+        Self {
+            ticks: 0,
+            idle: 0,
+            fresh: 0,
+            rates_due_ns: 0,
+            meter: ForeignMeter::start(own_cpu_ns()),
+            foreign_cores: 0.0,
+        }
     }
 
     /// The load of others, smoothed: the system counts it in steps of 10 ms.

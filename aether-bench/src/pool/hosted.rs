@@ -62,11 +62,7 @@ impl<J> HostedPool<J> {
 
     /// The calling thread is a worker from now on, until [`HostedPool::retire`].
     pub fn enlist(&self) -> HostedWorker {
-        HostedWorker {
-            member: self.crew.enlist(),
-            at_job: AtomicBool::new(false),
-            submitted_ns: AtomicU64::new(0),
-        }
+        HostedWorker { member: self.crew.enlist(), at_job: AtomicBool::new(false), submitted_ns: AtomicU64::new(0) }
     }
 
     /// Ends the worker's job and returns its next one, if that can be said without waiting; `Some(None)`: leave.
