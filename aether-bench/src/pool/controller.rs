@@ -144,9 +144,11 @@ impl Controller {
     fn tick<J>(&self, crew: &Crew<J>, watch: &mut Watch) -> Tick {
         let occupancy = crew.gate.occupancy();
         let now_ns = crew.now_ns();
-        let rates_due = now_ns >= watch.rates_due_ns;
         let mut law = locked(&self.law);
-        let usage = rates_due || law.wants_usage(now_ns, occupancy.queued);
+        // The rates can wait for a moment when the law pays for the clocks anyway.
+        let overdue = now_ns >= watch.rates_due_ns + RATES_EVERY;
+        let usage = overdue || law.wants_usage(now_ns, occupancy.queued);
+        let rates_due = usage && now_ns >= watch.rates_due_ns;
         watch.ticks += 1;
         let mut snapshot = crew.snapshot(usage, watch.ticks);
         if rates_due {

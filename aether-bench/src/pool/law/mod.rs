@@ -38,9 +38,9 @@ const LONGEST_WINDOW: u64 = 500 * MS;
 /// After a resize, this many task times pass before anything is measured.
 const SETTLE_CYCLES: f64 = 1.2;
 /// While nothing is on trial a window gets this much for each worker: reading their clocks is what a look costs.
-const HOLD_WINDOW_PER_WORKER: u64 = 2 * MS;
+const HOLD_WINDOW_PER_WORKER: u64 = 3 * MS;
 /// …but not more than this, or a change of load would be noticed late.
-const LONGEST_HOLD_WINDOW: u64 = 120 * MS;
+const LONGEST_HOLD_WINDOW: u64 = 200 * MS;
 /// Looks at the queue that a window needs.
 const LOOKS: u64 = 4;
 const SHORTEST_HOLD: u64 = 500 * MS;
