@@ -2,9 +2,9 @@
 
 `aether-bench` carries this file and talks to it over standard input and output, one JSON object a line:
 
-    -> {"threads": 4, "warm_ns": *, "measure_ns": *, "window_ns": *, "hard_ns": *, "rate": null}
-    <- {"kind": "ready", "tids": [*]}            every thread exists, none works yet
-    <- {"kind": "result", "workers": [*], *}     or {"kind": "error", "what": *, "traceback": *}
+    -> {"threads": 4, "warm_ns": ..., "measure_ns": ..., "window_ns": ..., "hard_ns": ..., "rate": null}
+    <- {"kind": "ready", "tids": [...]}            every thread exists, none works yet
+    <- {"kind": "result", "workers": [...], ...}     or {"kind": "error", "what": ..., "traceback": ...}
 
 Deadlines live in the workers: 64 threads that fight for the GIL starve any coordinator. Hangs are the parent's business.
 A workload that raises, exits, prints or forks gives an error and never a number.
