@@ -97,7 +97,9 @@ impl Controller {
     pub(super) fn next<J>(&self, crew: &Crew<J>, watch: &mut Watch) -> Option<Start> {
         loop {
             let usual = crate::num::duration_ns(crew.config.monitor_interval);
-            let tick = Duration::from_nanos(locked(&self.law).pause_ns(usual));
+            // An idle pool is left alone after a known time, whatever the law would wait for.
+            let tick = if watch.idle > 0 { usual } else { locked(&self.law).pause_ns(usual) };
+            let tick = Duration::from_nanos(tick);
             let tick = if watch.fresh > 0 { tick.min(FRESH_TICK) } else { tick };
             let pause = (watch.idle < IDLE_TICKS).then_some(tick);
             watch.fresh = if pause.is_none() { FRESH_TICKS } else { watch.fresh.saturating_sub(1) };

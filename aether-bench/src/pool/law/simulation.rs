@@ -163,6 +163,12 @@ impl Simulation {
         self.readings[index].busy_since_ns = 0;
     }
 
+    /// Nothing to do for so long.
+    fn rest(&mut self, time_ns: u64) {
+        (0..self.readings.len()).for_each(|index| self.park(index));
+        self.at_ns += time_ns;
+    }
+
     /// Runs for some seconds and returns the share of the best fixed size's throughput.
     fn run(&mut self, seconds: f64, max: usize, load: &dyn Fn(f64) -> Load) -> f64 {
         let best = (1..=max).map(|n| load(n as f64).ops_s).fold(0.0, f64::max);
@@ -301,6 +307,27 @@ fn what_a_burst_leaves_queued_gets_workers_too() {
     simulation.queued = 28;
     simulation.run(0.01, 64, &sleeps);
     assert_eq!(simulation.law.target(), 60, "at the first tick");
+}
+
+/// Bursts that are over before a window is: no step of the ramp is ever measured, and the pool once stayed at half.
+#[test]
+fn bursts_shorter_than_a_window_get_all_the_workers_they_need() {
+    for tasks in (30..=60_usize).step_by(5) {
+        let mut simulation = Simulation::new(64, 0.0, 1);
+        for _ in 0..8 {
+            let mut left = tasks;
+            while left > 0 {
+                let n = simulation.law.target();
+                simulation.queued = left.saturating_sub(n);
+                simulation.run(0.01, 64, &sleeps);
+                left = left.saturating_sub(n);
+            }
+            simulation.rest(400 * MS);
+        }
+        // A quarter as much again may be queued before more workers are called.
+        let most = simulation.law.target() * 5 / 4;
+        assert!(most >= tasks, "{} for {tasks}", simulation.law.target());
+    }
 }
 
 #[test]

@@ -212,9 +212,17 @@ impl Law {
         queued >= self.n.div_ceil(4)
     }
 
-    /// Whether a burst would be answered at all: the load is known to scale, and there is room.
+    /// Whether a burst would be answered at all: there is room, and the load is known to scale or, where bursts were
+    /// over before a step of the ramp could be measured, sleeps on anything but each other while the cores idle.
     pub(super) fn may_burst(&self) -> bool {
-        self.n < self.limits.max && self.elasticity.is_some_and(|elasticity| elasticity >= SCALES)
+        let promising = |reference: &Measured| {
+            reference.known && reference.futex <= CONTENDED && reference.blocked() >= self.limits.veto
+        };
+        let scales = match self.elasticity {
+            Some(elasticity) => elasticity >= SCALES,
+            None => self.reference.as_ref().is_some_and(promising),
+        };
+        self.n < self.limits.max && scales
     }
 
     /// Everybody at work, a good deal more queued, and the cores idle: work that scales is answered at once, with a
