@@ -18,6 +18,8 @@ pub(crate) struct Layer {
     pub(crate) selection: Selection,
     pub(crate) levels: Vec<(Selector, Level)>,
     pub(crate) per_file_ignores: Vec<(GlobPattern, Vec<Selector>)>,
+    pub(crate) test_files: Option<Vec<GlobPattern>>,
+    pub(crate) test_level: Option<Level>,
     pub(crate) include: Option<Vec<GlobPattern>>,
     pub(crate) exclude: Option<Vec<GlobPattern>>,
     pub(crate) extend_exclude: Vec<GlobPattern>,
@@ -74,6 +76,8 @@ impl Layer {
             selection: self.selection.over(base.selection),
             levels: joined(base.levels, self.levels),
             per_file_ignores: joined(base.per_file_ignores, self.per_file_ignores),
+            test_files: self.test_files.or(base.test_files),
+            test_level: self.test_level.or(base.test_level),
             include: self.include.or(base.include),
             // A new list of exclusions starts afresh; an extension adds to whatever holds.
             extend_exclude: match self.exclude {

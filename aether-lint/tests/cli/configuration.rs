@@ -154,3 +154,31 @@ fn config_shows_what_holds() {
     assert_snapshot!(head(&["config", "lib", "--config", "free-threaded = false"]));
     assert_snapshot!(head(&["config", "lib", "--isolated"]));
 }
+
+/// Two threads count without a lock, in the program and in its tests.
+fn racing() -> Project {
+    let race = "import threading\n\ncount = 0\n\n\ndef work():\n    global count\n    count += 1\n\n\nfor _ in range(2):\n    threading.Thread(target=work).start()\n";
+    Project::new().file("app.py", race).file("tests/helper.py", race).file("pkg/test_app.py", race)
+}
+
+#[test]
+fn test_code_has_a_level_of_its_own() {
+    let check = |args: &[&str], config: &str| {
+        let mut all = vec!["check", "--quiet", "--select", "AET101", "--output-format", "concise"];
+        all.extend(args);
+        let (code, out, err) = streams(&racing().file("aether.toml", config).output(&all));
+        assert_eq!(err, "");
+        let found = out.lines().filter_map(|line| line.split_once(':').map(|(path, _)| path)).collect::<Vec<_>>().join(" ");
+        format!("{} {found}", code.unwrap_or(-1))
+    };
+    assert_eq!(check(&[], ""), "1 app.py");
+    assert_eq!(check(&["--all"], ""), "1 app.py pkg/test_app.py tests/helper.py");
+    assert_eq!(check(&["--all", "--exclude", "app.py"], ""), "0 pkg/test_app.py tests/helper.py");
+    assert_eq!(check(&["tests"], ""), "0 ");
+    assert_eq!(check(&["tests/helper.py"], ""), "1 tests/helper.py");
+    assert_eq!(check(&["tests/helper.py", "--force-exclude"], ""), "0 ");
+    assert_eq!(check(&[], "test-level = 'error'\n"), "1 app.py pkg/test_app.py tests/helper.py");
+    assert_eq!(check(&["tests"], "test-level = 'info'\n"), "0 tests/helper.py");
+    assert_eq!(check(&[], "test-files = ['pkg/*']\n"), "1 app.py tests/helper.py");
+    assert_eq!(check(&["--all"], "test-level = 'off'\n"), "1 app.py");
+}
