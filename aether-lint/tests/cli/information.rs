@@ -9,6 +9,8 @@ use crate::project::{Project, streams};
 fn help() {
     assert_snapshot!(Project::new().run(&["--help"]));
     assert_snapshot!(Project::new().run(&["check", "--help"]));
+    assert_snapshot!(Project::new().run(&["profile", "--help"]));
+    assert_snapshot!(Project::new().run(&["status", "--help"]));
 }
 
 #[test]
