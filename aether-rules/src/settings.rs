@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::model::Models;
 use crate::registry::{self, Selector};
 use crate::rule::{Confidence, Level, Rule};
 
@@ -22,6 +23,8 @@ pub struct Settings {
     options: Vec<Option<Arc<dyn Any + Send + Sync>>>,
     /// No rule reports above it; [`Level::Off`] silences them all. What the engine says of unreadable files stays.
     pub ceiling: Level,
+    /// What the user says of libraries and helpers. The rows of all files hold for the whole program.
+    pub models: Arc<Models>,
     /// The oldest Python the code must run on.
     pub target_version: PythonVersion,
     /// The builds the code must run on.
@@ -38,6 +41,7 @@ impl Default for Settings {
             selected: rules.iter().map(|rule| rule.level != Level::Off).collect(),
             options: rules.iter().map(|rule| rule.options.map(|spec| (spec.default)())).collect(),
             ceiling: Level::Error,
+            models: Arc::default(),
             target_version: PythonVersion::default(),
             target_builds: TargetBuilds::default(),
             min_confidence: Confidence::Medium,

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::error::ConfigError;
 use super::globs::GlobPattern;
 use super::layer::{Exclusions, Gitignore, Layer};
+use super::models;
 use super::options;
 use super::schema;
 use super::value::{Document, Entry, Word, entries, nearest};
@@ -195,6 +196,13 @@ pub(crate) const KEYS: &[Key] = &[
             to.layer.output_format = Some(format);
             Ok(())
         },
+    },
+    Key {
+        name: "model",
+        docs: "What a library or a helper of your own does, as tables `[[model]]`: a dotted `name`, and either the known name it is `like`, or where something `runs-on` (`thread`, `pool`, `server`, `timer`, `finalizer`, `signal`, `loop`): the argument `callback` (a parameter's name or position) of a call, the `methods` of a base class, or the functions under a decorator. The models of all files hold for the whole run.",
+        default: "[]",
+        schema: models::schema,
+        read: |entry, to| models::read(entry).map(|read| to.layer.models.extend(read)),
     },
     Key {
         name: "rules",

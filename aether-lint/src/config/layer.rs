@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use aether_rules::model::Model;
 use aether_rules::registry::Selector;
 use aether_rules::{Confidence, Level, TargetBuilds};
 
@@ -29,6 +30,8 @@ pub(crate) struct Layer {
     pub(crate) builds: Option<TargetBuilds>,
     pub(crate) min_confidence: Option<Confidence>,
     pub(crate) output_format: Option<OutputFormat>,
+    /// The upper ones win.
+    pub(crate) models: Vec<Model>,
     /// By code.
     pub(crate) options: BTreeMap<&'static str, OptionTable>,
 }
@@ -92,6 +95,7 @@ impl Layer {
             target: self.target.or(base.target),
             min_confidence: self.min_confidence.or(base.min_confidence),
             output_format: self.output_format.or(base.output_format),
+            models: joined(self.models, base.models),
             options,
         }
     }

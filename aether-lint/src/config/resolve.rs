@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aether_rules::model::Models;
 use aether_rules::{Confidence, Level, PythonVersion, Rule, Settings, registry};
 
 use super::error::ConfigError;
@@ -61,6 +62,7 @@ pub(crate) struct Resolved {
     root: PathBuf,
     per_file: Vec<(Globs, Vec<usize>)>,
     options: Vec<(&'static Rule, Options)>,
+    models: Arc<Models>,
     settings: Mutex<BTreeMap<SettingsKey, Arc<Settings>>>,
 }
 
@@ -105,6 +107,7 @@ impl Resolved {
             exclude: Globs::new(&exclude),
             per_file: per_file.collect(),
             options: parse_options(&layer)?,
+            models: Arc::new(Models::new(layer.models.clone())),
             settings: Mutex::default(),
             layer,
         })
@@ -159,6 +162,7 @@ impl Resolved {
     fn build(&self, key: &SettingsKey) -> Settings {
         let layer = &self.layer;
         let mut settings = Settings::default();
+        settings.models = Arc::clone(&self.models);
         settings.target_builds = layer.target_builds();
         let version = layer.target.map(|target| target.version).or(key.python);
         settings.target_version = version.unwrap_or_default();
