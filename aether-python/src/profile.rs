@@ -204,7 +204,7 @@ impl Analysis {
     }
 
     fn to_html(&self) -> String {
-        report::html::page(std::slice::from_ref(&self.0), None)
+        report::html::page(std::slice::from_ref(&self.0), &[], None)
     }
 
     /// Reads what `to_json` wrote.
