@@ -259,6 +259,9 @@ class Cache:
     def put(self, key, value):
         self._items[key] = value
 """
+    in_class = source.replace("class Cache:\n", 'class Cache:\n    _items: Annotated[dict, GuardedBy("_lock")]\n\n')
+    in_class = in_class.replace('self._items: Annotated[dict, GuardedBy("_lock")]', "self._items")
+    assert audit_code(in_class).counts() == {"AET103": 1}
     report = audit_code(source)
     assert any(finding.line_number == 11 and finding.confidence == "high" for finding in report), report.to_text()
     held = source.replace("        self._items[key] = value", "        with self._lock:\n            self._items[key] = value")

@@ -189,18 +189,18 @@ def test_rules_and_confidence_are_chosen_by_argument():
 
 @pytest.fixture
 def tree(tmp_path):
-    for folder in ("src", "build", "src/vendor"):
-        (tmp_path / folder).mkdir()
+    for folder in ("src", "tools", "src/vendor", "build", ".venv"):
+        (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "job.py").write_text(RACE)
     return tmp_path
 
 
 def test_a_tree_is_audited_without_the_excluded_folders(tree):
-    assert len(audit_directory(tree)) == 3
-    assert [finding.location.path.rsplit("/", 2)[-2] for finding in audit_directory(tree, ["build"])] == ["src", "vendor"]
-    assert len(audit_directory(tree, exclude_dirs=["build", "src/vendor/"])) == 1
+    assert len(audit_directory(tree)) == 3, "`build` and `.venv` are always left out"
+    assert [finding.location.path.rsplit("/", 2)[-2] for finding in audit_directory(tree, ["tools"])] == ["src", "vendor"]
+    assert len(audit_directory(tree, exclude_dirs=["tools", "src/vendor/"])) == 1
     assert len(audit_directory(tree / "src" / "job.py")) == 1
-    scanned = StaticScanner().scan(tree, exclude_dirs=["build", "vendor"])
+    scanned = StaticScanner().scan(tree, exclude_dirs=["tools", "vendor"])
     assert scanned.counts()["AET101"] == 1
     assert StaticScanner(select=["AET101"]).scan_code(RACE).counts() == {"AET101": 1}
 

@@ -8,11 +8,10 @@
 from __future__ import annotations
 
 import enum
-import functools
 import json
 import sys
 import sysconfig
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Optional
@@ -109,7 +108,7 @@ class GILStatusChecker:
     def _native(self) -> _native.Status:
         if self._try_imports and is_free_threaded() and sys.executable:
             return _native.probe_status(sys.executable, True)
-        return _native.judge_status(json.dumps(_questions()()))
+        return _native.judge_status(json.dumps(_facts()))
 
 
 def get_gil_status() -> GILStatus:
@@ -130,12 +129,11 @@ def print_status(*, full: bool = False) -> None:
     GILStatusChecker().print_status(full=full)
 
 
-@functools.lru_cache(maxsize=None)
-def _questions() -> Callable[[], Mapping[str, Any]]:
-    """The function that collects the facts: the same code the command runs in the interpreter it asks."""
+def _facts() -> Mapping[str, Any]:
+    """The facts, collected by the same code the command runs in the interpreter it asks."""
     module = ModuleType("aether._status_questions")
     exec(compile(_native.status_questions(), "<aether status>", "exec"), module.__dict__)
-    facts: Callable[[], Mapping[str, Any]] = module.__dict__["facts"]
+    facts: Mapping[str, Any] = module.__dict__["facts"]()
     return facts
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Optional
 
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
@@ -33,7 +33,11 @@ _THREATS = ("AET001", "AET002", "AET003", "AET004", "AET005", "AET006")
 class AetherMagics(Magics):
     """The four magics."""
 
-    shell: InteractiveShell
+    @property
+    def _shell(self) -> InteractiveShell:
+        shell = self.shell
+        assert isinstance(shell, InteractiveShell)
+        return shell
 
     @magic_arguments()
     @argument("--verbose", "-v", action="store_true", help="evidence and notes too, and findings of low confidence")
@@ -42,7 +46,7 @@ class AetherMagics(Magics):
     def audit(self, line: str, cell: str) -> Any:
         """Finds races and free-threading hazards in the cell, then runs it.
 
-        The cells that ran before it are part of the program; only findings in this cell are shown.
+        The cells that ran before it are part of the program; shown is what this cell has a part in.
         """
         arguments = parse_argstring(self.audit, line)
         words = options(min_confidence="low" if arguments.verbose else None, isolated=True)
@@ -91,34 +95,39 @@ class AetherMagics(Magics):
         display({"text/html": preformatted(text), "text/plain": text.rstrip()}, raw=True)
 
     def _look(self, cell: str, title: str, words: list[str], *, verbose: bool, nothing: str) -> Shown:
-        """The findings in this cell, seen with those before it."""
-        sources, numbers = self._history()
+        """What this cell does wrong, alone or together with those before it."""
         # The line of the magic stays, empty: lines count as the notebook shows them.
-        cells = Cells([*sources, "\n" + cell], [*numbers, self.shell.execution_count])
+        source = "\n" + cell
+        past = self._past()
+        number = past[-1][0] + 1 if past else 1
+        if past and past[-1][1].strip() == source.strip():
+            number, _ = past.pop()  # This very cell: it is in the history before it runs.
+        valid = [(number, source) for number, source in past if source.strip() and self._tree(source) is not None]
+        numbered = _without_superseded([*valid, (number, source)], self._tree)
+        cells = Cells([source for _, source in numbered], [number for number, _ in numbered])
         found = report(_native.check_cells(list(cells.sources), "notebook", words))
-        here: list[Finding] = [finding for finding in found if finding.location.cell == len(cells.sources)]
+        here: list[Finding] = [finding for finding in found if _touches(finding, len(cells.sources))]
         return Shown(title, here, cells, verbose, nothing)
 
-    def _history(self) -> tuple[list[str], list[int]]:
-        """The cells of this session that are valid Python, and their numbers."""
-        manager = self.shell.history_manager
-        past = manager.input_hist_raw[: self.shell.execution_count] if manager is not None else []
-        numbered = [(number, _without_our_magic(source)) for number, source in enumerate(past)]
-        valid = [(number, source) for number, source in numbered if source.strip() and self._is_valid(source)]
-        return [source for _, source in valid], [number for number, _ in valid]
+    def _past(self) -> list[tuple[int, str]]:
+        """The cells of this session, with their numbers."""
+        manager = self._shell.history_manager
+        past = manager.input_hist_raw if manager is not None else []
+        return [(number, _without_our_magic(source)) for number, source in enumerate(past) if number > 0]
 
-    def _is_valid(self, source: str) -> bool:
+    def _tree(self, source: str) -> Optional[ast.Module]:
+        """The cell's tree, unless it is invalid or another magic's: HTML, shell, or run by who knows whom."""
         if source.lstrip().startswith("%%"):
-            return False  # Another magic's cell: HTML, shell, or run by who knows whom.
+            return None
         try:
-            ast.parse(self.shell.transform_cell(source))
+            tree: ast.Module = ast.parse(self._shell.transform_cell(source))
         except (SyntaxError, ValueError):
-            return False
-        return True
+            return None
+        return tree
 
     def _parse(self, cell: str) -> ast.Module:
         """The cell, IPython's own syntax translated."""
-        tree: ast.Module = ast.parse(self.shell.transform_cell(cell), filename="<cell>")
+        tree: ast.Module = ast.parse(self._shell.transform_cell(cell), filename="<cell>")
         compile(tree, "<cell>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         if any(isinstance(node, (ast.Await, ast.AsyncFor, ast.AsyncWith)) for node in _at_top(tree)):
             raise UsageError("a cell with `await` at its top cannot run inside a magic: use `%%audit --no-run` and run it")
@@ -127,8 +136,8 @@ class AetherMagics(Magics):
     def _run(self, cell: str) -> Any:
         """Runs the cell as the notebook would; the value of its last expression becomes its result."""
         tree = self._parse(cell)
-        name = self.shell.compile.cache(cell)
-        names = self.shell.user_ns
+        name = self._shell.compile.cache(cell)
+        names = self._shell.user_ns
         last = tree.body[-1] if tree.body else None
         if not isinstance(last, ast.Expr) or cell.rstrip().endswith(";"):
             exec(compile(tree, name, "exec"), names)
@@ -146,16 +155,45 @@ class AetherMagics(Magics):
         assert isinstance(function, ast.FunctionDef)
         function.body = tree.body
         names: dict[str, Any] = {}
-        code = compile(ast.fix_missing_locations(shell), self.shell.compile.cache(cell), "exec")
-        exec(code, self.shell.user_ns, names)
+        code = compile(ast.fix_missing_locations(shell), self._shell.compile.cache(cell), "exec")
+        exec(code, self._shell.user_ns, names)
         workload: Callable[[], object] = names["workload"]
         return workload
+
+
+def _touches(finding: Finding, cell: int) -> bool:
+    """Whether a finding is in the cell, or rests on it: the race may be in an old cell, and its threads start here."""
+    return any(place.cell == cell for place in (finding.location, *(item.location for item in finding.evidence)))
 
 
 def _without_our_magic(source: str) -> str:
     """A past cell, whose first line may have been one of ours; lines stay where they were."""
     first, newline, rest = source.partition("\n")
     return newline + rest if first.split(" ")[0] in _OURS else source
+
+
+def _without_superseded(
+    cells: list[tuple[int, str]], parse: Callable[[str], Optional[ast.Module]]
+) -> list[tuple[int, str]]:
+    """The cells without the functions and classes that a later cell defines again, as cells that are run twice do.
+
+    Their lines stay, empty, so that no other line moves.
+    """
+    defined: set[str] = set()
+    kept: list[tuple[int, str]] = []
+    for number, source in reversed(cells):
+        tree = parse(source)
+        lines = source.splitlines()
+        for node in tree.body if tree is not None else []:
+            if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                continue
+            if node.name in defined:
+                first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+                last = node.end_lineno or node.lineno
+                lines[first - 1 : last] = [""] * (last - first + 1)
+            defined.add(node.name)
+        kept.append((number, "\n".join(lines)))
+    return kept[::-1]
 
 
 def _at_top(tree: ast.Module) -> list[ast.AST]:

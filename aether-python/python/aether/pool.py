@@ -158,10 +158,10 @@ class AdaptiveThreadPool(ThreadPoolExecutor):
         with crew.lock:
             if crew.broken:
                 raise BrokenThreadPool(crew.broken)
-            if crew.is_closed:
-                raise RuntimeError("cannot schedule new futures after shutdown")
             if is_exiting():
                 raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+            if crew.is_closed:
+                raise RuntimeError("cannot schedule new futures after shutdown")
             if crew.controller is None:
                 crew.begin()
             wanted = crew.pool.submit(Job(future, fn, args, kwargs))
