@@ -67,7 +67,7 @@ class Counter:
     @classmethod
     def count(cls):
         total = cls.total
-        cls.total = total + 1
+        cls.total = total + 1  # aether: ignore[AET102] the linter does not look through the package itself
 
     @atomic
     @staticmethod
@@ -197,7 +197,7 @@ def test_a_timeout_raises_and_leaves_the_lock_alone():
     lock = threading.Lock()
 
     @synchronized(lock, timeout=0.01)
-    def guarded():
+    def guarded():  # aether: ignore[AET305] it does not: that is what the test shows
         return "done"
 
     class Slow:
@@ -209,7 +209,7 @@ def test_a_timeout_raises_and_leaves_the_lock_alone():
     assert guarded() == slow.run() == "done"
     with lock:
         with pytest.raises(TimeoutError, match="guarded"):
-            guarded()
+            guarded()  # aether: ignore[AET305] it gives up after a hundredth of a second
     entered, leave = threading.Event(), threading.Event()
 
     def hold():
@@ -266,6 +266,46 @@ class Cache:
     assert any(finding.line_number == 11 and finding.confidence == "high" for finding in report), report.to_text()
     held = source.replace("        self._items[key] = value", "        with self._lock:\n            self._items[key] = value")
     assert not audit_code(held)
+
+
+def test_the_linter_knows_the_lock_behind_atomic():
+    source = """\
+import threading
+from aether import atomic
+
+class Counter:
+    def __init__(self):
+        self.value = 0
+
+    @atomic
+    def increment(self):
+        self.value += 1
+
+    @atomic(timeout=1)
+    def reset(self):
+        self.value = 0
+
+def run(counter):
+    for _ in range(100):
+        counter.increment()
+
+counter = Counter()
+for _ in range(4):
+    threading.Thread(target=run, args=(counter,)).start()
+
+total = 0
+
+@atomic
+def add():
+    global total
+    total += 1
+
+for _ in range(4):
+    threading.Thread(target=add).start()
+"""
+    assert not audit_code(source), audit_code(source).to_text()
+    without = audit_code(source.replace("    @atomic\n", "").replace("@atomic\ndef add", "def add"))
+    assert without.counts()["AET101"] == 2, without.to_text()
 
 
 def test_guarded_by_wants_a_name():

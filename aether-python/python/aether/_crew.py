@@ -61,14 +61,14 @@ class Crew:
         self.broken: Optional[str] = None
         self.on_break: Callable[[], object] = lambda: None
         self.owner: Optional[weakref.ref[Any]] = None
-        self._generation = _generation
+        self._process = _process
         self._initializer = initializer
         self._initargs = initargs
 
     @property
     def is_inherited(self) -> bool:
         """Whether this is a copy that a fork left: its threads are the parent's, its locks may be held for ever."""
-        return self._generation != _generation
+        return self._process is not _process
 
     def order(self, count: int) -> None:
         """Starts ``count`` workers; under ``lock``."""
@@ -165,7 +165,8 @@ class Crew:
         return True
 
 
-_generation = 0
+# Another object in every process.
+_process = object()
 _exit_lock = threading.Lock()
 _is_exiting = False
 _running: set[Crew] = set()
@@ -188,9 +189,9 @@ def _at_exit() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _exit_lock, _generation
+    global _exit_lock, _process
     _exit_lock = threading.Lock()
-    _generation += 1
+    _process = object()
     _running.clear()
 
 
