@@ -69,7 +69,7 @@ def test_profile_and_status_mean_this_interpreter(command, tmp_path):
     environment = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "CONDA_PREFIX")}
     status = command("status", "--format", "json", env=environment)
     assert status.returncode == 0, status.stderr
-    assert json.loads(status.stdout)["interpreter"]["executable"] == sys.executable
+    assert json.loads(status.stdout)["interpreter"]["prefix"] == sys.prefix
     (tmp_path / "work.py").write_text("import time\ndef workload():\n    time.sleep(0.002)\n")
     words = ["profile", "work.py", "--max-threads", "2", "--duration", "0.05", "--format", "json"]
     profile = command(*words, cwd=tmp_path, env=environment)

@@ -190,7 +190,14 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new() -> Self {
-        Self { ticks: 0, idle: 0, fresh: 0, rates_due_ns: 0, meter: ForeignMeter::start(own_cpu_ns()), foreign_cores: 0.0 }
+        Self {
+            ticks: 0,
+            idle: 0,
+            fresh: 0,
+            rates_due_ns: 0,
+            meter: ForeignMeter::start(own_cpu_ns()),
+            foreign_cores: 0.0,
+        }
     }
 
     /// The load of others, smoothed: the system counts it in steps of 10 ms.
