@@ -121,7 +121,8 @@ fn check(
     mut found: Vec<(&'static Rule, Finding)>,
 ) -> (Vec<Diagnostic>, usize) {
     let settings = &program.module(module).settings;
-    let comments = &program.module(module).facts.comments;
+    let facts = &program.module(module).facts;
+    let comments = &facts.comments;
     let mut suppressions = Suppressions::new(FileId(module.0), settings, &file.text, comments);
     // A comment for a finding below the shown confidence is not unused: find them all where comments are.
     let threshold = if suppressions.is_some() { Confidence::Low } else { settings.min_confidence };
@@ -129,6 +130,7 @@ fn check(
         for &rule in registry::rules() {
             if let Some(check) = rule.check
                 && settings.level(rule) != Level::Off
+                && (rule.mentions.is_empty() || rule.mentions.iter().any(|&name| facts.mentions(name)))
             {
                 let cx = RuleContext::new(program, module, rule);
                 check(&cx, &mut Findings::new(rule, threshold, &mut found));

@@ -3,19 +3,16 @@
 //! *Invariant:* the walk emits events in evaluation order, and names are only resolved once the whole module has been
 //! seen: in Python a later assignment decides what an earlier name means.
 
-use std::sync::Arc;
-
 use ruff_python_ast::{ModModule, Stmt};
 use ruff_python_parser::Parsed;
 use ruff_text_size::TextRange;
-use rustc_hash::FxHashMap;
 
 use super::comment;
 use super::term::TermTable;
 use super::{
     Argument, Call, CallIx, Class, ClassIx, Comment, CommentKind, Ctx, CtxIx, CtxKind,
     DeclaredGuard, Event, EventKind, FuncIx, Function, FunctionFlags, Import, ModuleFacts,
-    NameTarget, ScopeIx, ScopeKind, Sym, Term, TermId, Variable,
+    Names, NameTarget, ScopeIx, ScopeKind, Sym, Term, TermId, Variable,
 };
 use crate::source::SourceText;
 
@@ -48,6 +45,7 @@ pub(crate) fn build(source: &SourceText, parsed: &Parsed<ModModule>) -> ModuleFa
         decorators: Vec::new(),
         events: 0..0,
         returns: TermId::OPAQUE,
+        body: body_ctx,
         var: None,
     });
     builder.frames.push(Frame { function: FuncIx(0), events: Vec::new() });
@@ -69,7 +67,7 @@ fn says_thread_safe(body: &[Stmt]) -> bool {
 
 /// The facts in the making.
 struct Builder {
-    names: FxHashMap<Sym, Arc<str>>,
+    names: Names,
     scopes: Scopes,
     terms: TermTable,
     functions: Vec<Function>,
@@ -105,7 +103,7 @@ enum Mode {
 impl Builder {
     fn new() -> Self {
         Self {
-            names: FxHashMap::default(),
+            names: Names::default(),
             scopes: Scopes::new(),
             terms: TermTable::new(),
             functions: Vec::new(),
@@ -124,9 +122,7 @@ impl Builder {
     }
 
     fn sym(&mut self, text: &str) -> Sym {
-        let sym = Sym::new(text);
-        self.names.entry(sym).or_insert_with(|| text.into());
-        sym
+        self.names.add(text)
     }
 
     fn term(&mut self, term: Term) -> TermId {
@@ -143,8 +139,11 @@ impl Builder {
 
     fn push_ctx(&mut self, kind: CtxKind, range: TextRange) -> CtxIx {
         let at = CtxIx::at(self.ctxs.len());
-        let parent = if matches!(kind, CtxKind::Body(_)) { at } else { self.ctx };
-        self.ctxs.push(Ctx { parent, kind, range });
+        let (parent, function) = match kind {
+            CtxKind::Body(function) => (at, function),
+            _ => (self.ctx, self.ctxs[self.ctx.index()].function),
+        };
+        self.ctxs.push(Ctx { parent, function, kind, range });
         at
     }
 
@@ -174,6 +173,7 @@ impl Builder {
         let scopes = self.scopes.take_scopes();
         self.drop_private_events(&name_targets, &vars, |scope| scopes[scope.index()].kind);
         let guards = self.declared_guards(&comments, &source.text);
+        self.names.shrink_to_fit();
         self.calls.shrink_to_fit();
         self.args.shrink_to_fit();
         self.ctxs.shrink_to_fit();

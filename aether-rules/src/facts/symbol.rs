@@ -6,9 +6,14 @@
 //!
 //! *Invariant:* the hash of a text never depends on anything but the text.
 
+use std::collections::hash_map::Entry;
 use std::fmt;
 
+use rustc_hash::FxHashMap;
+
 /// An identifier.
+// Four bytes of alignment, here and below: a term with a name in it takes 16 bytes instead of 24.
+#[repr(Rust, packed(4))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sym(u64);
 
@@ -38,11 +43,12 @@ impl Sym {
 
 impl fmt::Debug for Sym {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sym({:016x})", self.0)
+        write!(f, "Sym({:016x})", { self.0 })
     }
 }
 
 /// A dotted name of something outside the program: `threading.Lock`, or `threading.Lock.acquire` for a method.
+#[repr(Rust, packed(4))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Qual(u64);
 
@@ -73,7 +79,42 @@ impl Qual {
 
 impl fmt::Debug for Qual {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Qual({:016x})", self.0)
+        write!(f, "Qual({:016x})", { self.0 })
+    }
+}
+
+/// The texts of a module's identifiers, in one piece of memory.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    known: FxHashMap<Sym, (u32, u32)>,
+    text: String,
+}
+
+impl Names {
+    /// The symbol of `text`, whose text is known from now on.
+    pub(super) fn add(&mut self, text: &str) -> Sym {
+        let sym = Sym::new(text);
+        if let Entry::Vacant(entry) = self.known.entry(sym) {
+            entry.insert((self.text.len() as u32, text.len() as u32));
+            self.text.push_str(text);
+        }
+        sym
+    }
+
+    /// The text of a symbol, if the module mentions it.
+    pub fn get(&self, name: Sym) -> Option<&str> {
+        let &(start, len) = self.known.get(&name)?;
+        self.text.get(start as usize..(start + len) as usize)
+    }
+
+    /// Whether the module mentions a symbol: as an identifier, in an import, or as a short string.
+    pub fn contains(&self, name: Sym) -> bool {
+        self.known.contains_key(&name)
+    }
+
+    pub(super) fn shrink_to_fit(&mut self) {
+        self.known.shrink_to_fit();
+        self.text.shrink_to_fit();
     }
 }
 

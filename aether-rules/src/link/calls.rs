@@ -8,7 +8,7 @@ use ruff_text_size::TextRange;
 use super::kind::{ClassId, FuncId, Kind, ModuleId};
 use super::program::Program;
 use crate::facts::{ArgumentName, CallIx, CtxIx, CtxKind, EventIx, EventKind, FuncIx, Qual, ScopeKind, Term, TermId};
-use crate::sym;
+use crate::{qual, sym};
 
 /// What a call calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -147,6 +147,9 @@ fn callee_of(program: &Program, module: ModuleId, call: CallIx) -> Callee {
     };
     match program.kind(module, call.callee) {
         Kind::Lib(name) => Callee::Lib(name),
+        Kind::Function(function) | Kind::Method(function) if program.modelled_callee(function).is_some() => {
+            program.modelled_callee(function).unwrap_or_default()
+        }
         Kind::Function(method) => Callee::Function(method, first_argument(method).unwrap_or_else(receiver)),
         Kind::Method(function) => Callee::Function(function, receiver()),
         Kind::Class(class) => Callee::Class(class),
@@ -171,9 +174,17 @@ fn inline_callbacks(
     run: &mut dyn FnMut(FuncId),
 ) {
     let Callee::Lib(name) = callee else { return };
-    let immediate = ["sorted", "min", "max", "map", "filter", "any", "all", "sum"];
-    let builtins = crate::facts::Qual::of("builtins");
-    if !immediate.iter().any(|builtin| builtins.child(crate::facts::Sym::new(builtin)) == name) {
+    const IMMEDIATE: [Qual; 8] = [
+        qual!("builtins.sorted"),
+        qual!("builtins.min"),
+        qual!("builtins.max"),
+        qual!("builtins.map"),
+        qual!("builtins.filter"),
+        qual!("builtins.any"),
+        qual!("builtins.all"),
+        qual!("builtins.sum"),
+    ];
+    if !IMMEDIATE.contains(&name) {
         return;
     }
     for arg in program.modules[module.index()].facts.args_of(call) {

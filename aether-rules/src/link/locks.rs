@@ -84,12 +84,14 @@ impl LockSet {
 pub(super) struct Locks {
     all: Vec<Lock>,
     ids: FxHashMap<Place, LockId>,
-    /// By module, then context: what the enclosing `with` blocks hold.
-    contexts: Vec<Vec<LockSet>>,
+    /// By module, then context: what the enclosing `with` blocks hold, where that is anything.
+    contexts: Vec<FxHashMap<CtxIx, LockSet>>,
     /// By module, then event: what `acquire` calls hold; only functions that make such calls are in it.
     acquired: Vec<FxHashMap<EventIx, LockSet>>,
     /// By function: what every caller holds, or a decorator takes.
     entry: Vec<LockSet>,
+    /// By function: whether any lock may be held in it.
+    holding: Vec<bool>,
     /// By function: whether it calls `acquire` or `release` itself.
     steps_itself: Vec<bool>,
 }
@@ -105,7 +107,7 @@ enum Step {
 pub(super) fn compute(program: &mut Program) {
     enumerate(program);
     let snapshot: &Program = program;
-    let computed: Vec<(Vec<LockSet>, FxHashMap<EventIx, LockSet>)> = (0..snapshot.modules.len())
+    let computed: Vec<(FxHashMap<CtxIx, LockSet>, FxHashMap<EventIx, LockSet>)> = (0..snapshot.modules.len())
         .into_par_iter()
         .map(|index| {
             let module = ModuleId::at(index);
@@ -116,6 +118,21 @@ pub(super) fn compute(program: &mut Program) {
     program.locks.entry = vec![LockSet::default(); program.function_modules.len()];
     decorated(program);
     helpers(program);
+    program.locks.holding = holding(program);
+}
+
+/// By function: whether any lock may be held in it.
+#[expect(clippy::iter_over_hash_type, reason = "sets flags, in no order")]
+fn holding(program: &Program) -> Vec<bool> {
+    let mut holding: Vec<bool> = program.locks.entry.iter().map(|entry| !entry.is_empty()).collect();
+    for (id, module) in program.modules() {
+        let inside = program.locks.contexts[id.index()].keys().copied();
+        let after = program.locks.acquired[id.index()].keys().map(|event| module.facts.events[event.index()].ctx);
+        for ctx in inside.chain(after) {
+            holding[program.func_id(id, module.facts.function_of_ctx(ctx)).index()] = true;
+        }
+    }
+    holding
 }
 
 /// Numbers every place that holds a lock, in order of first mention.
@@ -208,13 +225,13 @@ fn declared_locks(program: &Program) -> Vec<Lock> {
 }
 
 /// What the `with` blocks around each context hold. A context comes after its parent, so one pass does.
-fn contexts(program: &Program, module: ModuleId) -> Vec<LockSet> {
+fn contexts(program: &Program, module: ModuleId) -> FxHashMap<CtxIx, LockSet> {
     let facts = &program.modules[module.index()].facts;
-    let mut held: Vec<LockSet> = Vec::with_capacity(facts.ctxs.len());
+    let mut held: FxHashMap<CtxIx, LockSet> = FxHashMap::default();
     for (index, ctx) in facts.ctxs.iter().enumerate() {
         let mut own = match ctx.kind {
             CtxKind::Body(_) => LockSet::default(),
-            _ => held[ctx.parent.index()].clone(),
+            _ => held.get(&ctx.parent).cloned().unwrap_or_default(),
         };
         if let CtxKind::With(term, _) = ctx.kind {
             let function = facts.function_of_ctx(CtxIx::at(index));
@@ -222,7 +239,9 @@ fn contexts(program: &Program, module: ModuleId) -> Vec<LockSet> {
                 own.add(lock);
             }
         }
-        held.push(own);
+        if !own.is_empty() {
+            held.insert(CtxIx::at(index), own);
+        }
     }
     held
 }
@@ -383,6 +402,16 @@ impl Program {
         held
     }
 
+    /// What the `with` blocks around a context hold.
+    fn held_by_context(&self, module: ModuleId, ctx: CtxIx) -> LockSet {
+        self.locks.contexts[module.index()].get(&ctx).cloned().unwrap_or_default()
+    }
+
+    /// Whether any lock may be held in a function: a quick answer before a thorough one.
+    pub fn may_hold(&self, function: FuncId) -> bool {
+        self.locks.holding[function.index()]
+    }
+
     /// The locks every caller of a function holds.
     pub fn held_on_entry(&self, function: FuncId) -> &LockSet {
         &self.locks.entry[function.index()]
@@ -390,7 +419,7 @@ impl Program {
 
     /// The locks taken by the function itself around an event.
     pub fn held_locally(&self, module: ModuleId, event: EventIx, ctx: CtxIx) -> LockSet {
-        let mut held = self.locks.contexts[module.index()][ctx.index()].clone();
+        let mut held = self.held_by_context(module, ctx);
         if let Some(acquired) = self.locks.acquired[module.index()].get(&event) {
             held.add_all(acquired);
         }
@@ -489,7 +518,7 @@ impl Program {
         let facts = &self.modules[module.index()].facts;
         let (from, to) = (facts.events[first.index()].ctx, facts.events[last.index()].ctx);
         let common = facts.ctx_chain(to).find(|(ctx, _)| facts.ctx_within(from, *ctx));
-        let mut held = common.map(|(ctx, _)| self.locks.contexts[module.index()][ctx.index()].clone()).unwrap_or_default();
+        let mut held = common.map(|(ctx, _)| self.held_by_context(module, ctx)).unwrap_or_default();
         let acquired = &self.locks.acquired[module.index()];
         if let Some(at_start) = acquired.get(&first) {
             let mut throughout = at_start.clone();
@@ -506,8 +535,7 @@ impl Program {
     pub fn lock_taken_at(&self, module: ModuleId, ctx: CtxIx, lock: LockId) -> Option<crate::source::Span> {
         let facts = &self.modules[module.index()].facts;
         let mut taken = facts.ctx_chain(ctx).filter(|(at, ctx)| {
-            let here = &self.locks.contexts[module.index()][at.index()];
-            here.holds(lock) && !self.locks.contexts[module.index()][ctx.parent.index()].holds(lock)
+            self.held_by_context(module, *at).holds(lock) && !self.held_by_context(module, ctx.parent).holds(lock)
         });
         taken.next().map(|(_, ctx)| self.span(module, ctx.range))
     }

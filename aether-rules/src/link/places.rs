@@ -232,8 +232,8 @@ impl Program {
     }
 
     fn name_in(&self, module: ModuleId, name: Sym) -> String {
-        let own = self.modules[module.index()].facts.names.get(&name);
-        let any = || self.modules.iter().find_map(|module| module.facts.names.get(&name));
+        let own = self.modules[module.index()].facts.names.get(name);
+        let any = || self.modules.iter().find_map(|module| module.facts.names.get(name));
         own.or_else(any).map_or_else(|| "?".to_owned(), |text| text.to_string())
     }
 

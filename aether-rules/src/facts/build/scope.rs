@@ -5,6 +5,7 @@
 
 use ruff_text_size::TextRange;
 use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::SmallVec;
 
 use crate::facts::{NameIx, NameTarget, Scope, ScopeIx, ScopeKind, Sym, TermId, VarIx, Variable};
 
@@ -88,7 +89,7 @@ impl Scopes {
             vars.push(Variable {
                 name,
                 scope,
-                values: Vec::new(),
+                values: SmallVec::new(),
                 annotation: TermId::OPAQUE,
                 captured: false,
                 range,

@@ -49,6 +49,7 @@ declare_rule! {
     /// - [Using locks in the with statement](https://docs.python.org/3/library/threading.html#using-locks-conditions-and-semaphores-in-the-with-statement)
     pub(crate) static ACQUIRE_WITHOUT_RELEASE = {
         code: "AET303", name: "acquire-without-release", summary: "`acquire()` is not released on every way out",
+        mentions: &[Sym::new("acquire")],
         family: Locks, level: Warning, since: "0.1.0", versions: "all", check: Some(check),
     }
 }
@@ -247,11 +248,12 @@ impl<'a> Acquire<'a> {
     /// Whether somebody else releases the lock, or may: it is passed on, or released in another function.
     fn is_handed_over(&self) -> bool {
         let program = self.cx.program;
-        let elsewhere = program.modules().any(|(id, module)| {
-            (0..module.facts.calls.len()).map(|index| crate::facts::CallIx(index as u32)).any(|call| {
-                let function = module.facts.function_of_ctx(module.facts.calls[call.index()].ctx);
-                is_release(self.cx, id, function, call, self.lock)
-            })
+        let releasing = program.modules().filter(|(_, module)| {
+            module.facts.mentions(sym!("release")) || module.facts.mentions(sym!("__exit__"))
+        });
+        let elsewhere = releasing.flat_map(|(id, module)| (0..module.facts.calls.len()).map(move |index| (id, module, index))).any(|(id, module, index)| {
+            let function = module.facts.function_of_ctx(module.facts.calls[index].ctx);
+            is_release(self.cx, id, function, crate::facts::CallIx(index as u32), self.lock)
         });
         let facts = self.cx.facts();
         let is_lock = |term: TermId| program.lock_and_owner(self.cx.module, self.local, term).is_some_and(|(lock, _)| lock == self.lock);

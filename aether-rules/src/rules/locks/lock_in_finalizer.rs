@@ -70,9 +70,14 @@ declare_rule! {
 }
 
 fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
-    for (_, function) in cx.functions() {
-        let mut roots = cx.program.roots().filter(|(_, root)| root.runs_on == RunsOn::Finalizer && root.function == function);
-        let Some((root, _)) = roots.next() else { continue };
+    let is_here = |function: FuncId| cx.program.func_local(function).0 == cx.module;
+    let finalizers = cx.program.roots().filter(|(_, root)| root.runs_on == RunsOn::Finalizer && is_here(root.function));
+    let mut seen: Vec<FuncId> = Vec::new();
+    for (root, function) in finalizers.map(|(id, root)| (id, root.function)) {
+        if seen.contains(&function) {
+            continue;
+        }
+        seen.push(function);
         let mut reported: Vec<Span> = Vec::new();
         for taken in cx.program.taken_by(function) {
             let Some(confidence) = danger(cx, function, taken) else { continue };
