@@ -70,6 +70,8 @@ def test_profile_and_status_mean_this_interpreter(command, tmp_path):
     status = command("status", "--format", "json", env=environment)
     assert status.returncode == 0, status.stderr
     assert json.loads(status.stdout)["interpreter"]["prefix"] == sys.prefix
+    for words in (["--verbose"], ["--full"]):
+        assert "GIL:" in command("status", *words, env=environment).stdout
     (tmp_path / "work.py").write_text("import time\ndef workload():\n    time.sleep(0.002)\n")
     words = ["profile", "work.py", "--max-threads", "2", "--duration", "0.05", "--format", "json"]
     profile = command(*words, cwd=tmp_path, env=environment)

@@ -146,6 +146,17 @@ def test_exceptions_reach_whoever_waits_and_break_nothing():
         assert pool.submit(int).result() == 0
 
 
+def test_a_future_that_somebody_else_finished_costs_no_worker(caplog):
+    with AdaptiveThreadPool(max_workers=1) as pool:
+        entered, leave = threading.Event(), threading.Event()
+        future = pool.submit(lambda: (entered.set(), leave.wait()))
+        entered.wait()
+        future.set_result("mine")
+        leave.set()
+        assert pool.submit(int).result(timeout=60) == 0 and future.result() == "mine"
+    assert "Exception in worker" in caplog.text
+
+
 def test_asyncio_can_use_it():
     async def main():
         loop = asyncio.get_running_loop()

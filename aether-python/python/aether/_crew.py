@@ -72,17 +72,25 @@ class Crew:
 
     def order(self, count: int) -> None:
         """Starts ``count`` workers; under ``lock``."""
-        for started in range(count):
+        for ordered in range(count, 0, -1):
             thread = threading.Thread(target=self._work, name=f"{self.name}_{len(self.threads)}")
             try:
                 thread.start()
             except RuntimeError:
-                for _ in range(count - started):
-                    self.pool.not_started()
+                self._miss(ordered)
                 if not self.threads:
                     raise
                 return  # The system has no more threads: those that live do the work.
+            except BaseException:
+                # A Ctrl-C while this thread waited for the new one, which comes all the same.
+                self.threads.add(thread)
+                self._miss(ordered - 1)
+                raise
             self.threads.add(thread)
+
+    def _miss(self, count: int) -> None:
+        for _ in range(count):
+            self.pool.not_started()
 
     def begin(self) -> None:
         """Starts the controller, if it is not running; under ``lock``."""
@@ -144,8 +152,12 @@ class Crew:
             job = next_job(worker)
             if job is None:
                 break
-            if not job.run():
-                skip(worker)
+            try:
+                if not job.run():
+                    skip(worker)
+            except BaseException:
+                # Somebody else has set the future's result. That is no reason to leave other tasks without a worker.
+                LOGGER.critical("Exception in worker", exc_info=True)
             del job  # Whatever it refers to must not live until the next job comes.
         if not self.is_closed:
             # Let go for want of work; after the end the set stays as it was, for those that iterate over it.
