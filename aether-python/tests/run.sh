@@ -67,6 +67,7 @@ done
 echo "== types"
 "$last/bin/pip" install mypy
 "$last/bin/mypy" --config-file pyproject.toml
+"$last/bin/mypy" --config-file pyproject.toml --python-version 3.13 aether-python/tests/typed/use.py
 MYPYPATH=aether-python/python "$last/bin/python" -m mypy.stubtest aether --ignore-missing-stub
 
 echo "== free-threaded"
