@@ -114,7 +114,7 @@ pub fn check_text(text: Text, name: &Path, words: impl IntoIterator<Item = OsStr
     let scope = words.hierarchy.for_folder(&folder).map_err(DiscoverError::Config)?;
     let file = FoundFile {
         display: display(&path, &words.cwd, name),
-        settings: scope.settings(&path),
+        settings: scope.settings(&path, None),
         path,
         content: Content::Given(source(text)),
     };
