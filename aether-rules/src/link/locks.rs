@@ -20,6 +20,8 @@ use crate::facts::{
 use crate::model::{LockKind, Role};
 use crate::{qual, sym};
 
+mod atomic;
+
 /// A lock of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lock {
@@ -169,6 +171,7 @@ fn enumerate(program: &mut Program) {
         })
         .collect();
     let mut declared = declared_locks(program);
+    declared.extend(atomic::locks(program));
     declared.sort_by_key(|lock| lock.place);
     for lock in found.into_iter().flatten().chain(declared) {
         let next = LockId(program.locks.all.len() as u32);
@@ -304,7 +307,8 @@ fn decorated(program: &mut Program) {
         if program.function(function).decorators.is_empty() {
             continue;
         }
-        for lock in program.locks_of_decorators(function) {
+        let unseen = atomic::taken(program, function).and_then(|place| program.lock_at(place));
+        for lock in program.locks_of_decorators(function).into_iter().chain(unseen) {
             program.locks.entry[index].add(lock);
         }
     }
