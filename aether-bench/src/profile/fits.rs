@@ -66,13 +66,25 @@ pub struct Fits {
     pub delta_aicc: f64,
 }
 
-/// Fits both models; `None` below five points, where three parameters explain anything.
-pub fn fit(points: &[Point]) -> Option<Fits> {
+/// Throughput by size, where there are enough sizes: three parameters explain any four.
+fn observations(points: &[Point]) -> Option<Vec<(f64, f64)>> {
     let data: Vec<(f64, f64)> =
         points.iter().filter(|point| point.ops_s.est > 0.0).map(|point| (point.n as f64, point.ops_s.est)).collect();
-    if data.len() < 5 {
-        return None;
-    }
+    (data.len() >= 5).then_some(data)
+}
+
+/// Throughput at every size as the better model has it: what one size's noise hides, all of them show together.
+pub(super) fn smoothed(points: &[Point]) -> Option<Vec<f64>> {
+    let data = observations(points)?;
+    let (law, ceiling) = (Law::fit(&data)?, fit_ceiling(&data)?);
+    let by_law = aicc(&data, 3, |n| law.at(n)) < aicc(&data, 2, |n| ceiling.at(n));
+    let sizes = points.iter().map(|point| point.n as f64);
+    Some(sizes.map(|n| if by_law { law.at(n) } else { ceiling.at(n) }).collect())
+}
+
+/// Fits both models; `None` below five points.
+pub fn fit(points: &[Point]) -> Option<Fits> {
+    let data = observations(points)?;
     let law = Law::fit(&data)?;
     let ceiling = fit_ceiling(&data)?;
     let (sigma, kappa) = intervals(points, &law);
