@@ -3,7 +3,7 @@
 //! *Invariant:* a [`Hazard`] pairs an access with a test that no lock keeps up to date.
 
 use crate::evidence;
-use crate::facts::{Const, EventKind, Term, TermId};
+use crate::facts::{Const, CtxKind, EventKind, Term, TermId};
 use crate::finding::{Evidence, EvidenceRole};
 use crate::link::{Access, AccessKind, Answer, Asked, Check, Kind, Place, PlaceRoot, Sharing, Touch, Worth};
 use crate::model::Effect;
@@ -59,7 +59,7 @@ impl<'a> Hazard<'a> {
 }
 
 /// Methods that open or close an object: whoever promises thread safety seldom means them.
-fn is_lifecycle(cx: &RuleContext<'_>, act: &Access) -> bool {
+pub(crate) fn is_lifecycle(cx: &RuleContext<'_>, act: &Access) -> bool {
     const NAMES: &[&str] = &[
         "start",
         "stop",
@@ -93,6 +93,22 @@ fn is_lifecycle(cx: &RuleContext<'_>, act: &Access) -> bool {
     let name = cx.program.module(module).facts.name(cx.program.function(act.function).name);
     let first = name.trim_matches('_').split('_').next().unwrap_or_default();
     NAMES.contains(&first)
+}
+
+/// Whether a place looks like a registry that is filled while a program is set up: all that changes it are bare `add…`,
+/// `register…` and their like, which only put something in.
+pub(crate) fn is_filled_at_setup(cx: &RuleContext<'_>, place: Place) -> bool {
+    const NAMES: &[&str] =
+        &["add", "register", "install", "mount", "include", "declare", "define", "route", "use", "append", "extend"];
+    let mut writers = cx.program.accesses(place).iter().filter(|other| other.kind.writes()).peekable();
+    writers.peek().is_some()
+        && writers.all(|other| {
+            let (module, _) = cx.program.func_local(other.function);
+            let name = cx.program.module(module).facts.name(cx.program.function(other.function).name);
+            let first = name.trim_matches('_').split('_').next().unwrap_or_default();
+            let puts_in = !removes(other) && !matches!(other.kind, AccessKind::Augment(Touch::Whole, _));
+            puts_in && NAMES.contains(&first) && cx.program.held_at_access(other).is_empty()
+        })
 }
 
 /// Whether a promise of thread safety covers a place: it is guarded by a lock somewhere, or a user's thread comes here.
@@ -213,9 +229,12 @@ pub(crate) fn stores_value(cx: &RuleContext<'_>, other: &Access) -> bool {
     }
 }
 
-/// Whether a value is one instance of the class that keeps it: a singleton, or one per key.
+/// Whether a value is one instance of the class that keeps it: a singleton, or one per key where instances are made.
 pub(crate) fn is_singleton(cx: &RuleContext<'_>, act: &Access) -> bool {
-    let AccessKind::Write(_, value) = act.kind else { return false };
+    let AccessKind::Write(touch, value) = act.kind else { return false };
+    if matches!(touch, Touch::Element(_)) && !is_where_instances_are_made(cx, act) {
+        return false;
+    }
     match act.place.root {
         PlaceRoot::Cell(..) => makes_instance(cx, act, value, 0),
         _ => cx.program.is_class_level(act.place) && makes_instance(cx, act, value, 0),
@@ -243,6 +262,24 @@ fn makes_instance(cx: &RuleContext<'_>, act: &Access, value: TermId, depth: usiz
         }
         _ => false,
     }
+}
+
+/// Whether an access stands in `__new__`, in `__call__`, or in what a decorator puts in the place of a class: whoever
+/// writes `C(…)` expects the one object.
+pub(crate) fn is_where_instances_are_made(cx: &RuleContext<'_>, act: &Access) -> bool {
+    let name = cx.program.function(act.function).name;
+    [sym!("__new__"), sym!("__call__")].contains(&name) || matches!(act.place.root, PlaceRoot::Cell(..))
+}
+
+/// Whether module level calls the function of an access, outside any condition: what it makes is made at import.
+pub(crate) fn is_made_at_import(cx: &RuleContext<'_>, act: &Access) -> bool {
+    let is_conditional = |kind| matches!(kind, CtxKind::Branch(..) | CtxKind::Handler(_) | CtxKind::Maybe);
+    act.kind.is_whole()
+        && cx.program.callers(act.function).iter().any(|site| {
+            let (module, local) = cx.program.func_local(site.caller);
+            let facts = &cx.program.module(module).facts;
+            local.0 == 0 && !facts.ctx_chain(site.ctx).any(|(_, ctx)| is_conditional(ctx.kind))
+        })
 }
 
 /// Whether a name is the class that a decorator was given.

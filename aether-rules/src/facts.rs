@@ -58,8 +58,20 @@ pub struct ModuleFacts {
     pub comments: Vec<Comment>,
     /// Places whose assignment carries a `guarded-by` comment.
     pub guards: Vec<DeclaredGuard>,
-    /// The module's documentation promises thread safety.
-    pub says_thread_safe: bool,
+    /// What the module's documentation says about threads.
+    pub thread_safety: ThreadSafety,
+}
+
+/// What documentation says about threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ThreadSafety {
+    /// Nothing that is about the class or module itself.
+    #[default]
+    Unsaid,
+    /// It may be used from several threads.
+    Promised,
+    /// It may not.
+    Denied,
 }
 
 /// A scope.
@@ -206,8 +218,8 @@ pub struct Class {
     pub methods: Vec<FuncIx>,
     /// The function its body runs in.
     pub owner: FuncIx,
-    /// Its documentation promises thread safety.
-    pub says_thread_safe: bool,
+    /// What its documentation says about threads.
+    pub thread_safety: ThreadSafety,
 }
 
 /// A call.

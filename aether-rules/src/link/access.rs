@@ -227,6 +227,8 @@ fn for_each(
         let id = program.func_id(module, function);
         // `__new__` runs before its object is shared, but what it finds in the class is everybody's.
         let makes = facts.functions[index].name == sym!("__new__");
+        // Nobody else has an object that is being finalised.
+        let dies = facts.functions[index].name == sym!("__del__");
         if (program.accesses.setup_only[id.index()] && !makes) || !wanted(id) {
             continue;
         }
@@ -238,7 +240,7 @@ fn for_each(
                 let alias = if kind.is_whole() { None } else { program.aliased(module, function, term) };
                 let place = alias.or_else(|| program.place(module, function, term));
                 let Some((place, receiver)) = place else { continue };
-                if is_private_cell(program, place, (module, function, term)) || receiver == Receiver::Fresh || program.is_confined(place) || (makes && receiver != Receiver::Global) {
+                if is_private_cell(program, place, (module, function, term)) || receiver == Receiver::Fresh || program.is_confined(place) || (makes && receiver != Receiver::Global) || (dies && matches!(receiver, Receiver::Own | Receiver::OfOwn)) {
                     continue;
                 }
                 found(Access { place, kind, module, function: id, event: at, ctx: event.ctx, range, receiver, term });

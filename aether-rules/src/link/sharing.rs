@@ -13,7 +13,7 @@ use super::locks::LockId;
 use super::places::{Place, PlaceRoot};
 use super::program::Program;
 use super::roots::RootId;
-use crate::facts::{Container, FuncIx, Qual, Sym, Term, TermId};
+use crate::facts::{Container, FuncIx, Qual, Sym, Term, TermId, ThreadSafety};
 use crate::model::Role;
 use crate::rule::Confidence;
 use crate::source::Span;
@@ -68,7 +68,7 @@ impl Promise {
             Self::OwnsLock(_) => "owns a lock: it is meant to be used from several threads",
             Self::OwnsThreadLocal(_) => "owns a thread-local: it is meant to be used from several threads",
             Self::OwnsExecutor(_) => "owns an executor: its functions run on several threads",
-            Self::Documented(_) => "documented as thread-safe",
+            Self::Documented(_) => "is documented as thread-safe",
         }
     }
 }
@@ -121,7 +121,7 @@ pub(super) fn promise(program: &mut Program) {
         .into_par_iter()
         .map(|index| class_promise(snapshot, ClassId::at(index)))
         .collect();
-    let inherited = snapshot.classes.iter().map(|info| info.mro.iter().find_map(|class| own[class.index()])).collect();
+    let inherited = snapshot.classes.iter().map(|info| documented(snapshot, &info.mro).unwrap_or_else(|| info.mro.iter().find_map(|class| own[class.index()]))).collect();
     let modules = (0..snapshot.modules.len())
         .into_par_iter()
         .map(|index| module_promise(snapshot, ModuleId::at(index)))
@@ -133,14 +133,26 @@ pub(super) fn promise(program: &mut Program) {
     program.promises = Promises { classes: inherited, modules, guards };
 }
 
+/// What the documentation of a class, of its bases or of their modules says; `None` when it is silent. What is written
+/// down outweighs what a lock seems to promise.
+fn documented(program: &Program, mro: &[ClassId]) -> Option<Option<Promise>> {
+    mro.iter().find_map(|&class| {
+        let (module, local) = program.class_local(class);
+        let facts = &program.modules[module.index()].facts;
+        let declaration = &facts.classes[local.index()];
+        match (declaration.thread_safety, facts.thread_safety) {
+            (ThreadSafety::Promised, _) => Some(Some(Promise::Documented(program.span(module, declaration.name_range)))),
+            (ThreadSafety::Denied, _) | (ThreadSafety::Unsaid, ThreadSafety::Denied) => Some(None),
+            (ThreadSafety::Unsaid, _) => None,
+        }
+    })
+}
+
 #[expect(clippy::iter_over_hash_type, reason = "the minimum over all attributes, whatever their order")]
 fn class_promise(program: &Program, class: ClassId) -> Option<Promise> {
     let (module, local) = program.class_local(class);
     let facts = &program.modules[module.index()].facts;
     let declaration = &facts.classes[local.index()];
-    if declaration.says_thread_safe {
-        return Some(Promise::Documented(program.span(module, declaration.name_range)));
-    }
     // A class of coroutines lives on its loop's thread; the lock it owns guards one corner of it.
     let methods = &declaration.methods;
     let coroutines = methods.iter().filter(|method| facts.functions[method.index()].flags.is_async).count();
@@ -210,7 +222,11 @@ fn module_promise(program: &Program, module: ModuleId) -> Option<Promise> {
         .collect();
     promises.sort_by_key(|&promise| rank(promise));
     let documented = || Promise::Documented(program.span(module, facts.functions[0].name_range));
-    promises.first().copied().or_else(|| facts.says_thread_safe.then(documented))
+    match facts.thread_safety {
+        ThreadSafety::Denied => None,
+        ThreadSafety::Promised => promises.first().copied().or_else(|| Some(documented())),
+        ThreadSafety::Unsaid => promises.first().copied(),
+    }
 }
 
 /// Guards declared by comments and annotations of one module.

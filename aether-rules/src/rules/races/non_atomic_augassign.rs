@@ -103,6 +103,8 @@ fn sharing<'a>(cx: &RuleContext<'a>, access: &'a Access) -> Option<Sharing<'a>> 
     let sharing = cx.program.sharing(access, |other| other.kind.writes())?;
     let unlocked = cx.program.held_at_access(access).is_empty();
     match sharing {
+        // Every update holds the lock; the bare access on the other side is what `AET103` reports.
+        Sharing::Proven(_) if !unlocked && cx.program.updates_share_a_lock(access.place) => None,
         Sharing::Proven(_) => Some(sharing),
         Sharing::Promised(_) if evidence::assumes_lock(cx.program, access.function) => None,
         Sharing::Promised(_) | Sharing::Possible => unlocked.then_some(sharing),
