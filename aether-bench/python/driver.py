@@ -50,11 +50,33 @@ class Guard:
 
     def before_fork(self):
         if self.active:
-            self.report("fork", "".join(traceback.format_stack()[:-1]))
+            self.report("fork", workload_stack())
 
     def in_forked_child(self):
         if self.active:
             os._exit(0)  # Or there would be two of us, answering the same commands.
+
+
+def is_ours(file):
+    """Frames of this file, and of the machinery that imports a script for it, tell nobody anything."""
+    return file == __file__ or file.startswith("<frozen importlib")
+
+
+def workload_traceback():
+    """The exception being handled, from the script's first frame on."""
+    kind, error, frames = sys.exc_info()
+    while frames is not None and is_ours(frames.tb_frame.f_code.co_filename):
+        frames = frames.tb_next
+    return "".join(traceback.format_exception(kind, error, frames))
+
+
+def workload_stack():
+    """Where the calling worker is, from the script's first frame on."""
+    frames = traceback.extract_stack()
+    while frames and is_ours(frames[-1].filename):
+        frames.pop()
+    ours = [at for at, frame in enumerate(frames) if is_ours(frame.filename)]
+    return "".join(traceback.format_list(frames[ours[-1] + 1 :] if ours else frames))
 
 
 class RefusingStdout(io.TextIOBase):
@@ -67,7 +89,7 @@ class RefusingStdout(io.TextIOBase):
         return True
 
     def write(self, text):
-        self.guard.report("print", "".join(traceback.format_stack()[:-1]))
+        self.guard.report("print", workload_stack())
         raise Refused(text)
 
 
@@ -157,7 +179,7 @@ class Run:
             self.fail(worker, "raise")
 
     def fail(self, worker, what):
-        self.reports.put(("error", (worker, what, traceback.format_exc())))
+        self.reports.put(("error", (worker, what, workload_traceback())))
 
     def arrive(self):
         now = clock() - self.epoch
@@ -299,7 +321,7 @@ def main():
     try:
         workload = load(script, function or None, setup or None)
     except BaseException:
-        reply(failure(0, "load", traceback.format_exc()))
+        reply(failure(0, "load", workload_traceback()))
         os._exit(0)
     if os.getpid() != pid:
         os._exit(0)  # A child that the setup forked and that came back here.

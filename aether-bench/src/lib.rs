@@ -13,6 +13,7 @@ pub mod python;
 pub mod regress;
 pub mod report;
 pub mod stats;
+pub mod status;
 pub mod workloads;
 
 /// The examples of the README compile.

@@ -15,8 +15,10 @@ use clap_complete::Shell;
 use crate::config::Target;
 use crate::render::OutputFormat;
 
+mod measure;
 mod values;
 
+pub(crate) use measure::{ProfileArgs, ProfileFormat, StatusArgs, StatusFormat};
 pub(crate) use values::{DocFormat, ListFormat};
 use values::{confidence, selector, target};
 
@@ -38,6 +40,10 @@ pub(crate) enum Command {
     Check(Box<CheckArgs>),
     /// Check and show everything, findings of low confidence too (`check --all`)
     Scan(Box<CheckArgs>),
+    /// Measure how many threads a Python script can use, and why not more
+    Profile(Box<ProfileArgs>),
+    /// Say whether an interpreter's GIL is in force, and which installed packages can do without it
+    Status(StatusArgs),
     /// Explain what a rule reports, why, and what to do
     Explain(ExplainArgs),
     /// List the rules

@@ -4,22 +4,29 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io;
+use std::fs;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use aether_bench::python::StudyError;
+use aether_bench::regress::curves::NoCounterpart;
+use aether_bench::report::ReportError;
+use aether_bench::status::StatusError;
 use thiserror::Error;
 
 use crate::args::{self, Cli, Command, GlobalArgs};
 use crate::config::{ConfigError, Hierarchy, Layer, Origin, setting};
 use crate::discover::DiscoverError;
-use crate::terminal::{Terminal, Verbosity, chain};
+use crate::terminal::{Terminal, Verbosity, chain, print};
 
 mod check;
 mod completions;
 mod config;
 mod explain;
+mod profile;
 mod rules;
+mod status;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +55,24 @@ pub(crate) enum CommandError {
     /// What was found cannot be saved.
     #[error("cannot write `{}`", path.display())]
     Save { path: PathBuf, source: io::Error },
+    /// What was measured before cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    /// What was measured before is something else.
+    #[error("`{}` is no baseline", path.display())]
+    Baseline { path: PathBuf, source: ReportError },
+    /// What was measured before is about something else.
+    #[error(transparent)]
+    NoCounterpart(#[from] NoCounterpart),
+    /// What was measured cannot be put into words.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// An interpreter says nothing about itself.
+    #[error(transparent)]
+    Status(#[from] StatusError),
+    /// A script cannot be measured.
+    #[error(transparent)]
+    Study(#[from] StudyError),
     /// A rule that does not exist is asked for.
     #[error("{message}")]
     UnknownRule { message: String },
@@ -88,6 +113,8 @@ fn dispatch(cli: &Cli, terminal: &Terminal) -> Result<Outcome, CommandError> {
     match &cli.command {
         Command::Check(args) => check::run(args, check::Shown::AsConfigured, global, terminal),
         Command::Scan(args) => check::run(args, check::Shown::Everything, global, terminal),
+        Command::Profile(args) => profile::run(args, terminal),
+        Command::Status(args) => status::run(args, terminal),
         Command::Explain(args) => explain::run(args, terminal),
         Command::Rules(args) => rules::run(args),
         Command::Config(args) => config::run(args, global),
@@ -102,6 +129,14 @@ fn complain(error: &CommandError, terminal: &Terminal) {
             terminal.fail_rendered(&error.render(terminal.message_styling()));
         }
         other => terminal.fail(chain(other)),
+    }
+}
+
+/// Writes a text to a file, or to standard output.
+fn deliver(text: &str, to: Option<&Path>) -> Result<(), CommandError> {
+    match to {
+        Some(path) => fs::write(path, text).map_err(|source| CommandError::Save { path: path.to_owned(), source }),
+        None => print(|out| out.write_all(text.as_bytes())).map_err(CommandError::Print),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command `aether-lint`, also installed as `aether`.
 //!
 //! Rooms in one direction: [`args`] → [`config`] → [`discover`] → [`read`] → the engine → [`render`] → exit code.
+//! `profile` and `status` are faces of `aether-bench` and use none of these rooms.
 //! Only [`terminal`] writes to the terminal; only [`config`], [`discover`] and [`read`] touch the file system.
 //!
 //! *Invariant:* standard output carries what was asked for and nothing else; whatever the machine's order of events,

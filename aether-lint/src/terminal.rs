@@ -85,6 +85,21 @@ impl Terminal {
         self.verbosity > Verbosity::Quiet && io::stderr().is_terminal()
     }
 
+    /// Whether as much as this is said.
+    pub(crate) fn speaks(&self, needed: Verbosity) -> bool {
+        self.verbosity >= needed
+    }
+
+    /// Shows a passing state in place of the one before, where it may be animated; an empty text clears it.
+    pub(crate) fn pass(&self, text: impl Display) {
+        if self.may_animate() {
+            let shown: String = text.to_string().chars().take(100).collect();
+            let mut err = io::stderr().lock();
+            // Nobody is left to be told that standard error is gone.
+            let _ = write!(err, "\r\x1b[K{shown}").and_then(|()| err.flush());
+        }
+    }
+
     /// Says something unless the user asked for quiet.
     pub(crate) fn say(&self, text: impl Display) {
         self.write(Verbosity::Normal, text);

@@ -11,6 +11,7 @@ mod calls;
 mod checks;
 mod classes;
 mod cycles;
+mod declared;
 mod definitions;
 mod derived;
 mod feasible;

@@ -81,6 +81,14 @@ impl SaturationAnalysis {
         Some(analysis)
     }
 
+    /// Workload and runtime, as in "work.py on `CPython` 3.14.0 with the GIL".
+    pub fn name(&self) -> String {
+        match &self.workload.interpreter {
+            Some(found) => format!("{} on {}", self.workload.id, found.mode()),
+            None => self.workload.id.clone(),
+        }
+    }
+
     /// The smallest thread count that is shown to reach the peak's throughput.
     pub fn optimal_threads(&self) -> usize {
         self.recommended.n

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::analysis::SaturationAnalysis;
+use super::workload::Interpreter;
 use crate::stats::{Estimate, bootstrap};
 
 /// One size of the table.
@@ -48,10 +49,8 @@ pub fn compare(reference: &SaturationAnalysis, candidate: &SaturationAnalysis) -
         .point(1)
         .zip(candidate.point(1))
         .map(|(before, after)| bootstrap::unpaired_log_ratio(&after.values(), &before.values()).map(f64::exp));
-    let name = |analysis: &SaturationAnalysis| match &analysis.workload.interpreter {
-        Some(found) if found.gil => format!("{} with the GIL", found.version),
-        Some(found) => format!("{} without the GIL", found.version),
-        None => analysis.workload.id.clone(),
+    let name = |analysis: &SaturationAnalysis| {
+        analysis.workload.interpreter.as_ref().map_or_else(|| analysis.workload.id.clone(), Interpreter::mode)
     };
     Some(Migration {
         from: name(reference),

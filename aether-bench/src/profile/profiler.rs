@@ -3,6 +3,7 @@
 //! *Invariant:* a measurement disturbed by neighbours is repeated, and if that does not help it is kept and flagged;
 //! nothing is dropped for being inconvenient.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,8 @@ const DISTURBED: f64 = 0.1;
 const RETRIES: u32 = 2;
 /// Where neighbours never rest, repeating is no help: after so many repeats in vain a session stops trying.
 const VAIN_RETRIES: u32 = 6;
+/// How many times a run's length a cold process may warm up.
+const COLD: u32 = 5;
 /// The share of the peak rate at which latency is measured: a service that runs closer to its limit only queues.
 const OPEN_LOAD: f64 = 0.7;
 
@@ -100,6 +103,22 @@ pub enum Progress {
         /// Tasks per second.
         rate: f64,
     },
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Measured { threads, ops_s, done, planned, .. } => {
+                write!(out, "{done} of {planned}: {threads} threads, {ops_s:.1} tasks/s")
+            }
+            Self::Repeated { threads, foreign_cores } => {
+                write!(out, "{threads} threads again: others used {foreign_cores:.1} cores")
+            }
+            Self::OpenLoop { threads, rate } => {
+                write!(out, "latency: {threads} threads, {rate:.1} tasks/s on a schedule")
+            }
+        }
+    }
 }
 
 impl SaturationCliffProfiler {
@@ -217,8 +236,9 @@ impl<'a> Session<'a> {
         self.identity = subject.begin_block(cancel)?;
         for (position, threads) in sizes.into_iter().enumerate() {
             // Only what comes first in a fresh block is cold; the others warm up for half a run at most.
-            let usual = self.profiler.duration_per_run / 2;
-            let warm = if position == 0 { self.profiler.warm_up } else { usual.min(self.profiler.warm_up) };
+            let run = self.profiler.duration_per_run;
+            let most = if position == 0 { run * COLD } else { run / 2 };
+            let warm = most.min(self.profiler.warm_up);
             self.measure(subject, &self.profiler.shot(threads, warm), cancel, progress)?;
         }
         self.blocks += 1;

@@ -20,7 +20,7 @@ pub(super) fn findings(analysis: &SaturationAnalysis) -> Vec<String> {
 fn peak(analysis: &SaturationAnalysis) -> String {
     let peak = analysis.peak;
     let speedup = analysis.point(1).map_or(1.0, |one| peak.ops_s.est / one.ops_s.est);
-    format!("The peak is {:.4} tasks/s at {} ({speedup:.2} × one thread).", Rounded(peak.ops_s.est), threads(peak.n),)
+    format!("The peak is {:.4} tasks/s at {} ({speedup:.2} × one thread).", Rounded(peak.ops_s.est), threads(peak.n))
 }
 
 fn cliff(analysis: &SaturationAnalysis) -> String {

@@ -67,6 +67,15 @@ pub fn digest(content: &[u8]) -> String {
 pub struct CancelToken(Arc<AtomicBool>);
 
 impl CancelToken {
+    /// A token that Ctrl-C cancels from now on, instead of ending the process: for commands, not for libraries.
+    pub fn of_interrupt() -> Self {
+        let token = Self::default();
+        let handler = token.clone();
+        // Without a handler Ctrl-C still ends the process, only less gently.
+        ctrlc::set_handler(move || handler.cancel()).unwrap_or_default();
+        token
+    }
+
     /// Asks every holder to stop.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
@@ -138,6 +147,14 @@ pub struct Interpreter {
     pub free_threaded_build: bool,
     /// Whether the GIL was in force while measuring.
     pub gil: bool,
+}
+
+impl Interpreter {
+    /// Version and mode, as in "`CPython` 3.14.0 without the GIL".
+    pub fn mode(&self) -> String {
+        let gil = if self.gil { "with" } else { "without" };
+        format!("{} {gil} the GIL", self.version)
+    }
 }
 
 /// What is measured.

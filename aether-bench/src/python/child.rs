@@ -1,4 +1,4 @@
-//! One interpreter that runs the driver.
+//! One interpreter that runs a program of ours: the driver, or the questions of [`crate::status`].
 //!
 //! Standard error goes to a file, not a pipe: a workload that writes a lot of it must not stop when a pipe is full. The
 //! child leads a process group of its own, so that what it started is killed with it.
@@ -21,7 +21,7 @@ const SHOWN: u64 = 8_000;
 /// How long `faulthandler` gets to write down where the threads are.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-pub(super) struct Interpreter {
+pub(crate) struct Interpreter {
     child: Child,
     commands: ChildStdin,
     replies: Receiver<String>,
@@ -29,7 +29,7 @@ pub(super) struct Interpreter {
 }
 
 impl Interpreter {
-    pub(super) fn start(mut command: Command) -> Result<Self, PythonError> {
+    pub(crate) fn start(mut command: Command) -> Result<Self, PythonError> {
         let path = || command.get_program().into();
         let stderr = tempfile::tempfile().map_err(PythonError::Driver)?;
         let theirs = stderr.try_clone().map_err(PythonError::Driver)?;
@@ -54,16 +54,16 @@ impl Interpreter {
         Ok(Self { child, commands, replies, stderr })
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Whether it is still there to take orders.
-    pub(super) fn is_alive(&mut self) -> bool {
+    pub(crate) fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    pub(super) fn send(&mut self, message: &impl Serialize) -> Result<(), PythonError> {
+    pub(crate) fn send(&mut self, message: &impl Serialize) -> Result<(), PythonError> {
         let mut line = serde_json::to_string(message).map_err(|error| PythonError::Protocol(error.to_string()))?;
         line.push('\n');
         self.commands.write_all(line.as_bytes()).map_err(|_| self.obituary())
@@ -71,15 +71,20 @@ impl Interpreter {
 
     /// The next reply; `None` if there was none within the time.
     pub(super) fn receive(&mut self, within: Duration) -> Result<Option<Reply>, PythonError> {
+        self.receive_line(within)?.as_deref().map(Reply::parse).transpose()
+    }
+
+    /// The next line it wrote; `None` if there was none within the time.
+    pub(crate) fn receive_line(&mut self, within: Duration) -> Result<Option<String>, PythonError> {
         match self.replies.recv_timeout(within) {
-            Ok(line) => Reply::parse(&line).map(Some),
+            Ok(line) => Ok(Some(line)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err(self.obituary()),
         }
     }
 
     /// CPU time of the interpreter so far.
-    pub(super) fn cpu_ns(&self) -> Option<u64> {
+    pub(crate) fn cpu_ns(&self) -> Option<u64> {
         #[cfg(target_os = "linux")]
         {
             use nix::time::{clock_getcpuclockid, clock_gettime};
@@ -93,7 +98,7 @@ impl Interpreter {
     }
 
     /// Makes it say where its threads are, and ends it.
-    pub(super) fn abort(&mut self) -> String {
+    pub(crate) fn abort(&mut self) -> String {
         self.signal(Signal::Abort);
         let deadline = Instant::now() + LAST_WORDS;
         while self.is_alive() && Instant::now() < deadline {

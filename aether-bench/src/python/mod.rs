@@ -5,10 +5,11 @@
 //!
 //! *Invariant:* a workload that raises, exits, hangs, prints or forks gives an error with its traceback, never a number.
 
-mod child;
+pub(crate) mod child;
 mod error;
 mod outside;
 mod protocol;
+pub mod study;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub use error::{Misdeed, PythonError};
+pub use study::{GilModes, Study, StudyError};
 
 use crate::os::host::ForeignMeter;
 use crate::profile::workload::{
@@ -213,7 +215,7 @@ fn own_and(interpreter: &Interpreter) -> Option<u64> {
 
 fn unexpected(reply: Reply) -> PythonError {
     match reply {
-        Reply::Error { what, traceback } => PythonError::Misdeed { what, traceback },
+        Reply::Error { what, traceback } => PythonError::Misdeed { what, traceback: traceback.trim_end().to_owned() },
         other => PythonError::Protocol(format!("{other:?}")),
     }
 }

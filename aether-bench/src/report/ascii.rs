@@ -77,8 +77,12 @@ fn cells(point: &Point) -> [String; 8] {
 
 /// The migration table as text.
 pub fn migration(table: &Migration) -> String {
+    format!("{} → {}\n{}", table.from, table.to, migration_rows(table))
+}
+
+/// The migration table without its heading.
+pub(super) fn migration_rows(table: &Migration) -> String {
     let mut text = String::new();
-    line(&mut text, format_args!("{} → {}", table.from, table.to));
     if let Some(single) = &table.single_thread {
         line(&mut text, format_args!("one thread: {}", times(single)));
     }

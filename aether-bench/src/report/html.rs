@@ -4,10 +4,11 @@
 
 use std::fmt::Write as _;
 
-use super::{ascii, svg};
+use super::{ascii, svg, verdict};
 use crate::profile::SaturationAnalysis;
 use crate::profile::migration::Migration;
 use crate::profile::words::{Rounded, nanoseconds};
+use crate::regress::curves::CurveComparison;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--line:#8884}\
@@ -18,7 +19,7 @@ svg{width:100%;height:auto}table{border-collapse:collapse;font-variant-numeric:t
 .env{color:#777;font-size:.9rem}pre{overflow:auto;max-height:24rem;font-size:.8rem}";
 
 /// The page.
-pub fn page(analyses: &[SaturationAnalysis], migration: Option<&Migration>) -> String {
+pub fn page(analyses: &[SaturationAnalysis], migrations: &[Migration], regression: Option<&CurveComparison>) -> String {
     let title = analyses.first().map_or("profile", |first| first.workload.id.as_str());
     let mut page = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
@@ -26,11 +27,12 @@ pub fn page(analyses: &[SaturationAnalysis], migration: Option<&Migration>) -> S
          <style>{STYLE}</style></head><body><h1>{0}: how many threads?</h1>",
         escape(title)
     );
-    if let Some(table) = migration {
-        push(
-            &mut page,
-            format_args!("<h2>Moving to free threading</h2><pre>{}</pre>", escape(&ascii::migration(table))),
-        );
+    for table in migrations {
+        let title = format!("{} → {}", table.from, table.to);
+        preformatted(&mut page, &title, &ascii::migration_rows(table));
+    }
+    if let Some(comparison) = regression {
+        preformatted(&mut page, "Against the baseline", &verdict::curves(comparison));
     }
     for analysis in analyses {
         section(&mut page, analysis);
@@ -39,11 +41,14 @@ pub fn page(analyses: &[SaturationAnalysis], migration: Option<&Migration>) -> S
     page
 }
 
+fn preformatted(page: &mut String, title: &str, text: &str) {
+    push(page, format_args!("<h2>{}</h2><pre>{}</pre>", escape(title), escape(text)));
+}
+
 fn section(page: &mut String, analysis: &SaturationAnalysis) {
     let machine = &analysis.env.machine;
     if let Some(runtime) = &analysis.workload.interpreter {
-        let gil = if runtime.gil { "with" } else { "without" };
-        push(page, format_args!("<h2>{} {gil} the GIL</h2>", escape(&runtime.version)));
+        push(page, format_args!("<h2>{}</h2>", escape(&runtime.mode())));
     }
     push(
         page,

@@ -3,10 +3,14 @@
 //! *Invariant:* reports read an analysis and decide nothing.
 
 pub mod ascii;
+pub mod document;
 pub mod html;
 pub mod svg;
+pub mod verdict;
 
 use thiserror::Error;
+
+pub use document::Document;
 
 use crate::profile::SaturationAnalysis;
 use crate::profile::analysis::SCHEMA;
@@ -81,6 +85,21 @@ mod tests {
     }
 
     #[test]
+    fn documents_come_back_as_they_went_whether_of_one_curve_or_more() {
+        let one = Document::new(vec![sample()]);
+        assert_eq!(Document::parse(&one.to_json().expect("it can be written")).expect("it can be read"), one);
+        let mut two = Document::new(vec![sample(), sample()]);
+        assert_eq!(two.migrations.len(), 1);
+        two.regression = crate::regress::curves::compare(&one.curves, &two.curves).ok();
+        assert!(two.regression.is_some());
+        assert_eq!(Document::parse(&two.to_json().expect("it can be written")).expect("it can be read"), two);
+        let (text, page) = (two.to_text(), two.to_html());
+        assert!(text.contains("one thread: 1.00 ×") && text.contains("PASS"), "{text}");
+        assert!(page.contains("Against the baseline") && page.contains("one thread: 1.00 ×"));
+        assert!(matches!(Document::parse("{}"), Err(ReportError::Schema { .. })));
+    }
+
+    #[test]
     fn json_keeps_unbounded_intervals_readable() {
         let points =
             vec![crate::profile::point::Point::new(1, vec![crate::profile::point::Round { block: 0, ops_s: 5.0 }])];
@@ -109,7 +128,7 @@ mod tests {
         let analysis = sample();
         let text = analysis.to_text();
         assert!(text.contains("Cliff at 12 threads") && text.contains("→ Use 8 threads."), "{text}");
-        let page = html::page(std::slice::from_ref(&analysis), None);
+        let page = html::page(std::slice::from_ref(&analysis), &[], None);
         assert!(page.contains("work.py::&lt;b&gt;") && !page.contains("<b>"));
         assert!(page.contains("<polygon class=\"band\"") && page.contains("cliff 12"));
         assert!(!page.contains("<script") && !page.contains("src="));

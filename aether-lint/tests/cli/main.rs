@@ -7,6 +7,8 @@ mod configuration;
 mod discovery;
 mod documentation;
 mod information;
+#[cfg(unix)]
+mod measure;
 mod options;
 mod output;
 mod project;

@@ -147,6 +147,9 @@ fn callee_of(program: &Program, module: ModuleId, call: CallIx) -> Callee {
     };
     match program.kind(module, call.callee) {
         Kind::Lib(name) => Callee::Lib(name),
+        Kind::Function(function) | Kind::Method(function) if program.modelled_callee(function).is_some() => {
+            program.modelled_callee(function).unwrap_or_default()
+        }
         Kind::Function(method) => Callee::Function(method, first_argument(method).unwrap_or_else(receiver)),
         Kind::Method(function) => Callee::Function(function, receiver()),
         Kind::Class(class) => Callee::Class(class),

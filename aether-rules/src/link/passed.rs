@@ -12,8 +12,7 @@ use super::calls::{Callee, Receiver};
 use super::kind::{FuncId, Kind, ModuleId};
 use super::program::Program;
 use super::roots::Root;
-use crate::facts::{ArgumentName, CallIx, Container, FuncIx, ParamKind, Qual, Sym, Term, TermId};
-use crate::model::spawns;
+use crate::facts::{ArgumentName, CallIx, Container, FuncIx, ParamKind, Qual, Term, TermId};
 use crate::{qual, sym};
 
 /// What is handed to one parameter of a thread's function.
@@ -119,7 +118,7 @@ fn handed_over(program: &Program, root: &Root) -> Vec<(u16, PassedArg)> {
 /// The arguments that `partial(f, a, b)` puts before those of the call.
 fn bound_by_partial(program: &Program, module: ModuleId, call: CallIx, name: Qual) -> Vec<TermId> {
     let facts = &program.modules[module.index()].facts;
-    let callback = spawns::spawn_of(name).and_then(|spawn| facts.arg(call, spawn.position, Sym::new(spawn.keyword)));
+    let callback = program.models.spawn_of(name).and_then(|spawn| facts.arg(call, spawn.position, spawn.keyword));
     let Some(callback) = callback else { return Vec::new() };
     let Term::Call(partial) = facts.terms.get(callback.value) else { return Vec::new() };
     if program.library_callee(module, partial) != Some(qual!("functools.partial")) {
@@ -150,9 +149,9 @@ fn argument_terms(program: &Program, module: ModuleId, call: CallIx, name: Qual)
     if name == qual!("concurrent.futures.Executor.map") {
         return Vec::new();
     }
-    let Some(spawn) = spawns::spawn_of(name) else { return Vec::new() };
+    let Some(spawn) = program.models.spawn_of(name) else { return Vec::new() };
     let args = facts.args_of(call).iter().take_while(|arg| arg.name == ArgumentName::Positional);
-    args.skip(spawn.position + 1).map(|arg| arg.value).collect()
+    args.skip(spawn.position.saturating_add(1)).map(|arg| arg.value).collect()
 }
 
 /// Whether somebody besides the new thread knows the object: it is nobody's local, or a local made outside the loop

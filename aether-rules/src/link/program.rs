@@ -14,6 +14,7 @@ use super::reach::Reach;
 use super::roots::Root;
 use super::sharing::Promises;
 use crate::facts::{ClassIx, FuncIx, Function, ModuleFacts, Qual, Sym};
+use crate::model::custom::ModelIndex;
 use crate::settings::Settings;
 use crate::source::{FileId, Span};
 use ruff_text_size::TextRange;
@@ -60,6 +61,10 @@ pub struct Program {
     pub(super) callees: Vec<Vec<Callee>>,
     pub(super) calls_by_name: OnceLock<super::calls::CallsByName>,
     pub(super) callers: Vec<Vec<super::calls::CallSite>>,
+    /// What libraries do, by the tables and the user's own rows.
+    pub(crate) models: ModelIndex,
+    /// Functions of the program that the user's rows name, and the names they are to be read as.
+    pub(super) modelled: rustc_hash::FxHashMap<FuncId, Qual>,
     pub(super) passed: super::passed::Passed,
     pub(super) roots: Vec<Root>,
     pub(super) reach: Reach,

@@ -8,7 +8,7 @@ use super::program::Program;
 use crate::facts::{
     Arm, CallIx, Const, CtxIx, CtxKind, EventIx, EventKind, FuncIx, Qual, Term, TermId, Usage,
 };
-use crate::model::{RunsOn, objects, spawn_of, spawns};
+use crate::model::{RunsOn, objects, spawns};
 use crate::source::Span;
 use crate::{qual, sym};
 
@@ -67,10 +67,18 @@ fn from_calls(program: &Program, module: ModuleId, roots: &mut Vec<Root>) {
         let by = FuncIx::at(index);
         let first = facts.functions[index].events.start;
         for (position, event) in facts.events_of(by).iter().enumerate() {
-            let EventKind::Call(call) = event.kind else { continue };
+            let event_ix = EventIx(first + position as u32);
+            let call = match event.kind {
+                EventKind::Call(call) => call,
+                EventKind::Store(target, value) => {
+                    super::declared::assigned(program, module, target, value, event.range, roots);
+                    continue;
+                }
+                _ => continue,
+            };
             let started = Started {
                 by: program.func_id(module, by),
-                event: EventIx(first + position as u32),
+                event: event_ix,
                 call,
                 ctx: event.ctx,
             };
@@ -86,8 +94,8 @@ fn spawned_by(program: &Program, module: ModuleId, started: Started, roots: &mut
     let repeated = program.in_loop(module, started.ctx);
     match program.callee(module, call) {
         Callee::Lib(name) => {
-            if let Some(spawn) = spawn_of(name) {
-                let Some(arg) = facts.arg(call, spawn.position, crate::facts::Sym::new(spawn.keyword)) else { return };
+            if let Some(spawn) = program.models.spawn_of(name) {
+                let Some(arg) = facts.arg(call, spawn.position, spawn.keyword) else { return };
                 if spawn.runs_on == RunsOn::Pool && program.runs_in_process(module, call) {
                     return;
                 }
@@ -95,7 +103,8 @@ fn spawned_by(program: &Program, module: ModuleId, started: Started, roots: &mut
                     RunsOn::Pool => !program.single_worker(module, call),
                     runs_on => runs_on.is_self_parallel() || (repeated && runs_on.is_thread()),
                 };
-                for function in program.callbacks(module, arg.value) {
+                let callbacks = program.callbacks(module, arg.value).into_iter();
+                for function in callbacks.filter(|&callback| !program.runs_on_loop(callback, spawn.runs_on)) {
                     roots.push(Root {
                         function,
                         runs_on: spawn.runs_on,
@@ -135,6 +144,7 @@ fn spawned_by(program: &Program, module: ModuleId, started: Started, roots: &mut
         }
         _ => {}
     }
+    super::declared::called(program, module, started, span, roots);
     if program.library_callee(module, call) == Some(qual!("threading.Thread.__init__")) {
         super_target(program, module, started, span, roots);
     }
@@ -200,15 +210,18 @@ fn from_definitions(program: &Program, module: ModuleId, roots: &mut Vec<Root>) 
                 add(RunsOn::Finalizer, true);
             }
         }
+        roots.extend(super::declared::method(program, id));
         for &decorator in &function.decorators {
             let callee = match facts.terms.get(decorator) {
                 Term::Call(call) => facts.calls[call.index()].callee,
                 _ => decorator,
             };
-            if let Kind::Lib(name) = program.kind(module, callee)
-                && let Some(runs_on) = spawns::handler_decorator(name)
+            if let Some(name) = program.modelled_name(program.kind(module, callee))
+                && let Some(runs_on) = program.models.decorator(name)
+                && !program.runs_on_loop(id, runs_on)
             {
-                add(runs_on, false);
+                let self_parallel = runs_on.is_self_parallel();
+                roots.push(Root { function: id, runs_on, self_parallel, shares_self: false, own_self: true, span, started: None });
             }
         }
     }

@@ -295,6 +295,8 @@ const RESULTS: &[(&str, &str)] = &[
     ("asyncio.run_coroutine_threadsafe", "concurrent.futures.Future"),
     ("concurrent.futures.Executor.submit", "concurrent.futures.Future"),
     ("concurrent.futures.Executor.map", "builtins.generator"),
+    ("tornado.ioloop.IOLoop.current", "tornado.ioloop.IOLoop"),
+    ("tornado.ioloop.IOLoop.instance", "tornado.ioloop.IOLoop"),
     ("threading.current_thread", "threading.Thread"),
     ("threading.main_thread", "threading.Thread"),
     ("sqlite3.connect", "sqlite3.Connection"),
@@ -352,6 +354,12 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| Tables {
         .collect(),
     results: RESULTS.iter().map(|&(name, result)| (Qual::of(name), Qual::of(result))).collect(),
 });
+
+/// Every name in these tables.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    let aliases = ALIASES.iter().map(|row| row.0);
+    aliases.chain(OBJECTS.iter().map(|row| row.0)).chain(RESULTS.iter().map(|row| row.0))
+}
 
 /// The name that `name` is another name for.
 pub fn canonical(name: Qual) -> Qual {

@@ -5,8 +5,6 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
-use aether_bench::profile::CancelToken;
-
 /// Writes a result to the file, or to standard output.
 pub(crate) fn result(text: &str, file: Option<&Path>) -> io::Result<()> {
     if let Some(path) = file {
@@ -33,13 +31,4 @@ pub(crate) fn progress(text: &str) {
         let shown: String = text.chars().take(100).collect();
         write!(err, "\r{shown:<100}\r").and_then(|()| err.flush()).unwrap_or_default();
     }
-}
-
-/// A token that Ctrl-C cancels.
-pub(crate) fn cancelled_by_ctrl_c() -> CancelToken {
-    let token = CancelToken::default();
-    let handler = token.clone();
-    // Without a handler Ctrl-C still ends the process, only less gently.
-    ctrlc::set_handler(move || handler.cancel()).unwrap_or_default();
-    token
 }

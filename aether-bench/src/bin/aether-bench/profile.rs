@@ -6,12 +6,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use aether_bench::profile::migration::{self, Migration};
 use aether_bench::profile::threads::InProcess;
-use aether_bench::profile::workload::Subject;
-use aether_bench::profile::{Progress, SaturationAnalysis, SaturationCliffProfiler, Task};
-use aether_bench::python::{Gil, PythonScript};
-use aether_bench::report;
+use aether_bench::profile::{CancelToken, Progress, SaturationAnalysis, SaturationCliffProfiler, Task};
+use aether_bench::python::{GilModes, Study};
+use aether_bench::report::{self, Document};
 use aether_bench::workloads::Kind;
 
 use crate::AnyError;
@@ -19,22 +17,35 @@ use crate::cli::{Format, GilChoice, ProfileArgs};
 use crate::output;
 
 pub(crate) fn run(arguments: &ProfileArgs) -> Result<ExitCode, AnyError> {
-    let profiler = profiler(arguments);
-    let mut subjects = subjects(arguments)?;
-    let mut measured: Vec<&mut dyn Subject> = Vec::new();
-    for subject in &mut subjects {
-        measured.push(&mut **subject);
-    }
-    let cancel = output::cancelled_by_ctrl_c();
-    let analyses = profiler.profile_several(&mut measured, &cancel, &mut show)?;
+    let cancel = CancelToken::of_interrupt();
+    let document = Document::new(curves(arguments, &cancel)?);
     output::progress("");
-    let table = match analyses.as_slice() {
-        [reference, candidate] => migration::compare(reference, candidate),
-        _ => None,
-    };
-    let text = render(arguments.format, &analyses, table.as_ref())?;
-    output::result(&text, arguments.output.as_deref())?;
+    output::result(&render(arguments.format, &document)?, arguments.output.as_deref())?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn curves(arguments: &ProfileArgs, cancel: &CancelToken) -> Result<Vec<SaturationAnalysis>, AnyError> {
+    let profiler = profiler(arguments);
+    if let Some(kind) = Kind::named(&arguments.workload) {
+        let body = kind.body();
+        let task = Task::new(kind.name(), move |_| body());
+        let mut subject = InProcess::new(Arc::new(task));
+        return Ok(vec![profiler.profile_subject(&mut subject, cancel, &mut show)?]);
+    }
+    let default = || vec![PathBuf::from("python3")];
+    let study = Study {
+        script: PathBuf::from(&arguments.workload),
+        pythons: if arguments.python.is_empty() { default() } else { arguments.python.clone() },
+        modes: match arguments.gil {
+            GilChoice::Default => GilModes::Default,
+            GilChoice::On => GilModes::On,
+            GilChoice::Off => GilModes::Off,
+            GilChoice::Both => GilModes::Both,
+        },
+        function: arguments.function.clone(),
+        setup: arguments.setup.clone(),
+    };
+    Ok(study.run(&profiler, cancel, &mut show)?)
 }
 
 fn profiler(arguments: &ProfileArgs) -> SaturationCliffProfiler {
@@ -50,59 +61,15 @@ fn profiler(arguments: &ProfileArgs) -> SaturationCliffProfiler {
     }
 }
 
-fn subjects(arguments: &ProfileArgs) -> Result<Vec<Box<dyn Subject>>, AnyError> {
-    if let Some(kind) = Kind::named(&arguments.workload) {
-        let body = kind.body();
-        let task = Task::new(kind.name(), move |_| body());
-        return Ok(vec![Box::new(InProcess::new(Arc::new(task)))]);
-    }
-    let default = [PathBuf::from("python3")];
-    let pythons = if arguments.python.is_empty() { &default } else { arguments.python.as_slice() };
-    let gils: &[Gil] = match arguments.gil {
-        GilChoice::Default => &[Gil::AsBuilt],
-        GilChoice::On => &[Gil::On],
-        GilChoice::Off => &[Gil::Off],
-        GilChoice::Both => &[Gil::On, Gil::Off],
-    };
-    let mut subjects: Vec<Box<dyn Subject>> = Vec::new();
-    for python in pythons {
-        for &gil in gils {
-            let mut script = PythonScript::new(python, &arguments.workload)?;
-            script.function.clone_from(&arguments.function);
-            script.setup.clone_from(&arguments.setup);
-            script.gil = gil;
-            subjects.push(Box::new(script));
-        }
-    }
-    Ok(subjects)
-}
-
 fn show(progress: Progress) {
-    output::progress(&match progress {
-        Progress::Measured { threads, ops_s, done, planned, .. } => {
-            format!("{done} of {planned}: {threads} threads, {ops_s:.1} tasks/s")
-        }
-        Progress::Repeated { threads, foreign_cores } => {
-            format!("{threads} threads again: others used {foreign_cores:.1} cores")
-        }
-        Progress::OpenLoop { threads, rate } => {
-            format!("latency: {threads} threads, {rate:.1} tasks/s on a schedule")
-        }
-    });
+    output::progress(&progress.to_string());
 }
 
-fn render(format: Format, analyses: &[SaturationAnalysis], table: Option<&Migration>) -> Result<String, AnyError> {
+fn render(format: Format, document: &Document) -> Result<String, AnyError> {
     Ok(match format {
-        Format::Html => report::html::page(analyses, table),
-        Format::Svg => analyses.iter().map(report::svg::throughput).collect(),
-        Format::Text => {
-            let mut parts: Vec<String> = analyses.iter().map(SaturationAnalysis::to_text).collect();
-            parts.extend(table.map(report::ascii::migration));
-            parts.join("\n")
-        }
-        Format::Json => match analyses {
-            [only] => report::json(only)?,
-            several => serde_json::to_string_pretty(&serde_json::json!({ "curves": several, "migration": table }))?,
-        },
+        Format::Html => document.to_html(),
+        Format::Svg => document.curves.iter().map(report::svg::throughput).collect(),
+        Format::Text => document.to_text(),
+        Format::Json => document.to_json()?,
     })
 }

@@ -5,16 +5,16 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use aether_bench::regress::case::Metric;
-use aether_bench::regress::verdict::{Finding, Judgement};
-use aether_bench::regress::{Baseline, Case, Comparison, Effort, Verdict};
+use aether_bench::profile::CancelToken;
+use aether_bench::regress::{Baseline, Case, Comparison, Effort};
+use aether_bench::report::verdict::{cells, headline};
 
 use crate::AnyError;
 use crate::cli::{CaseArgs, CheckArgs, CompareArgs, EffortArgs, RecordArgs};
 use crate::output;
 
 pub(crate) fn record(arguments: &RecordArgs) -> Result<ExitCode, AnyError> {
-    let cancel = output::cancelled_by_ctrl_c();
+    let cancel = CancelToken::of_interrupt();
     let case = case(&arguments.case);
     let baseline = Baseline::record(&case, &arguments.bin, arguments.runs.max(2), &cancel, &mut show)?;
     output::result(&baseline.to_json()?, Some(&arguments.output))?;
@@ -27,7 +27,7 @@ pub(crate) fn compare(arguments: &CompareArgs) -> Result<ExitCode, AnyError> {
         let (old, new) = (load(arguments.old.as_ref())?, load(arguments.new.as_ref())?);
         old.compare(&new)?
     } else {
-        let cancel = output::cancelled_by_ctrl_c();
+        let cancel = CancelToken::of_interrupt();
         let case = case(&arguments.case);
         let effort = effort(&arguments.effort);
         let (old, new) = (&arguments.old, &arguments.new);
@@ -39,7 +39,7 @@ pub(crate) fn compare(arguments: &CompareArgs) -> Result<ExitCode, AnyError> {
 pub(crate) fn check(arguments: &CheckArgs) -> Result<ExitCode, AnyError> {
     let baseline = load(&arguments.baseline)?;
     let bin = arguments.bin.as_ref().unwrap_or(&baseline.bin);
-    let cancel = output::cancelled_by_ctrl_c();
+    let cancel = CancelToken::of_interrupt();
     let comparison = baseline.check(bin, effort(&arguments.effort), &cancel, &mut show)?;
     report(&comparison, &arguments.effort)
 }
@@ -80,42 +80,10 @@ fn report(comparison: &Comparison, arguments: &EffortArgs) -> Result<ExitCode, A
 }
 
 fn words(comparison: &Comparison) -> String {
-    let verdict = match comparison.verdict {
-        Verdict::Pass => "PASS: no material loss at any size",
-        Verdict::Fail => "FAIL: a significant and material loss, seen twice",
-        Verdict::Inconclusive => "INCONCLUSIVE: the measurement cannot tell",
-    };
-    let mut lines = vec![format!("{verdict} ({})", comparison.case.name)];
-    lines.extend(table(&comparison.first));
+    let mut text = format!("{} ({})\n{}", headline(comparison.verdict), comparison.case.name, cells(&comparison.first));
     if let Some(again) = &comparison.again {
-        lines.push("measured again:".to_owned());
-        lines.extend(table(again));
+        text.push_str("measured again:\n");
+        text.push_str(&cells(again));
     }
-    lines.extend(comparison.shape.iter().cloned());
-    lines.join("\n")
-}
-
-fn table(judgement: &Judgement) -> Vec<String> {
-    let row = |cell: &aether_bench::regress::verdict::Cell| {
-        let percent = |log: f64| 100.0 * log.exp_m1();
-        let metric = match cell.metric {
-            Metric::Elapsed => "elapsed",
-            Metric::Cpu => "cpu",
-        };
-        let finding = match cell.finding {
-            Finding::Fine => "fine",
-            Finding::Worse => "worse",
-            Finding::Open => "open",
-        };
-        format!(
-            "  size {:>6} {metric:>8}: {:+6.1} % [{:+.1}, {:+.1}] of {} pairs; {:.1} % would count: {finding}",
-            cell.n,
-            percent(cell.change.est),
-            percent(cell.change.lo),
-            percent(cell.change.hi),
-            cell.pairs,
-            -percent(-cell.material),
-        )
-    };
-    judgement.cells.iter().map(row).collect()
+    text + &comparison.shape.join("\n")
 }
