@@ -271,14 +271,15 @@ pub(crate) fn is_where_instances_are_made(cx: &RuleContext<'_>, act: &Access) ->
     [sym!("__new__"), sym!("__call__")].contains(&name) || matches!(act.place.root, PlaceRoot::Cell(..))
 }
 
-/// Whether module level calls the function of an access, outside any condition: what it makes is made at import.
+/// Whether its own module calls the function of an access, at module level and outside any condition: what it makes is
+/// made at import.
 pub(crate) fn is_made_at_import(cx: &RuleContext<'_>, act: &Access) -> bool {
     let is_conditional = |kind| matches!(kind, CtxKind::Branch(..) | CtxKind::Handler(_) | CtxKind::Maybe);
     act.kind.is_whole()
         && cx.program.callers(act.function).iter().any(|site| {
             let (module, local) = cx.program.func_local(site.caller);
             let facts = &cx.program.module(module).facts;
-            local.0 == 0 && !facts.ctx_chain(site.ctx).any(|(_, ctx)| is_conditional(ctx.kind))
+            local.0 == 0 && module == act.module && !facts.ctx_chain(site.ctx).any(|(_, ctx)| is_conditional(ctx.kind))
         })
 }
 

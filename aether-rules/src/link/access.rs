@@ -240,7 +240,7 @@ fn for_each(
                 let alias = if kind.is_whole() { None } else { program.aliased(module, function, term) };
                 let place = alias.or_else(|| program.place(module, function, term));
                 let Some((place, receiver)) = place else { continue };
-                if is_private_cell(program, place, (module, function, term)) || receiver == Receiver::Fresh || program.is_confined(place) || (makes && receiver != Receiver::Global) || (dies && matches!(receiver, Receiver::Own | Receiver::OfOwn)) {
+                if is_private_cell(program, place, (module, function, term)) || receiver == Receiver::Fresh || program.is_confined(place) || (makes && receiver != Receiver::Global) || (dies && receiver == Receiver::Own) {
                     continue;
                 }
                 found(Access { place, kind, module, function: id, event: at, ctx: event.ctx, range, receiver, term });

@@ -167,8 +167,14 @@ impl Program {
 
     /// What one call does to locks, through helpers too.
     fn steps(&self, module: ModuleId, function: FuncIx, call: CallIx) -> Vec<Step> {
-        if let Some(step) = self.step(module, function, call) {
-            return vec![step];
+        match self.step(module, function, call) {
+            // Its result may be tested more than once.
+            Some(Step::Acquire(lock, scope)) => {
+                let scopes = self.scopes_of_acquire(module, call, scope);
+                return scopes.into_iter().map(|scope| Step::Acquire(lock, scope)).collect();
+            }
+            Some(step) => return vec![step],
+            None => {}
         }
         let Callee::Function(callee, _) = self.callee(module, call) else { return Vec::new() };
         let ctx = self.modules[module.index()].facts.calls[call.index()].ctx;
@@ -189,7 +195,7 @@ impl Program {
         match name {
             ACQUIRE | ENTER => {
                 let lock = self.lock_of(module, function, base)?;
-                let scope = self.scope_of_acquire(module, call, ctx)?;
+                let scope = self.scopes_of_acquire(module, call, ctx).first().copied()?;
                 Some(Step::Acquire(lock, scope))
             }
             RELEASE | EXIT => Some(Step::Release(self.lock_of(module, function, base)?, ctx)),
@@ -203,29 +209,34 @@ impl Program {
     }
 
     /// Where the lock is held after an `acquire`: from there on, or only where its result was tested.
-    fn scope_of_acquire(&self, module: ModuleId, call: CallIx, ctx: CtxIx) -> Option<CtxIx> {
+    fn scopes_of_acquire(&self, module: ModuleId, call: CallIx, ctx: CtxIx) -> Vec<CtxIx> {
         let facts = &self.modules[module.index()].facts;
-        if facts.calls[call.index()].usage == Usage::Discarded || !self.may_fail(module, call) {
-            return Some(ctx);
+        let is_call = facts.callee_name(call).is_some_and(|name| name == sym!("acquire") || name == sym!("__enter__"));
+        if !is_call || facts.calls[call.index()].usage == Usage::Discarded || !self.may_fail(module, call) {
+            return vec![ctx];
         }
-        let tested = |test: TermId| -> Option<Arm> {
-            match facts.terms.get(test) {
-                Term::Call(tested) if tested == call => Some(Arm::Then),
-                Term::Not(inner) => match facts.terms.get(inner) {
-                    Term::Call(tested) if tested == call => Some(Arm::Else),
-                    Term::Name(_) => self.holds_result(module, inner, call).then_some(Arm::Else),
-                    _ => None,
-                },
-                Term::Name(_) => self.holds_result(module, test, call).then_some(Arm::Then),
-                _ => None,
-            }
-        };
-        let contexts = facts.ctxs.iter().enumerate().skip(ctx.index());
-        let mut arms = contexts.filter_map(|(at, ctx)| match ctx.kind {
-            CtxKind::Branch(test, arm) if tested(test) == Some(arm) => Some(CtxIx::at(at)),
-            _ => None,
+        let from = facts.calls[call.index()].ctx;
+        let contexts = facts.ctxs.iter().enumerate().skip(from.index());
+        let arms = contexts.filter(|(_, ctx)| match ctx.kind {
+            CtxKind::Branch(test, arm) => self.proves_acquired(module, test, arm, call),
+            _ => false,
         });
-        arms.next()
+        arms.map(|(at, _)| CtxIx::at(at)).collect()
+    }
+
+    /// Whether a test that went this way proves that an `acquire` succeeded.
+    pub fn proves_acquired(&self, module: ModuleId, test: TermId, arm: Arm, call: CallIx) -> bool {
+        let facts = &self.modules[module.index()].facts;
+        match (facts.terms.get(test), arm) {
+            (Term::Call(tested), Arm::Then) => tested == call,
+            (Term::Name(_), Arm::Then) => self.holds_result(module, test, call),
+            (Term::Not(inner), Arm::Then) => self.proves_acquired(module, inner, Arm::Else, call),
+            (Term::Not(inner), Arm::Else) => self.proves_acquired(module, inner, Arm::Then, call),
+            (Term::And(a, b), Arm::Then) | (Term::Or(a, b), Arm::Else) => {
+                self.proves_acquired(module, a, arm, call) || self.proves_acquired(module, b, arm, call)
+            }
+            _ => false,
+        }
     }
 
     fn holds_result(&self, module: ModuleId, name: TermId, call: CallIx) -> bool {

@@ -225,8 +225,7 @@ fn named(cx: &RuleContext<'_>, call: CallIx) -> (String, String) {
         return (String::new(), "call".to_owned());
     };
     let object = match facts.terms.get(object) {
-        Term::Name(_) => facts.var_of(object).map(|var| facts.name(facts.vars[var.index()].name).to_owned()),
-        Term::Attr(_, name) => Some(format!("….{}", facts.name(name))),
+        Term::Name(_) | Term::Attr(..) => Some(crate::naming::readable(facts, object)),
         _ => None,
     };
     (object.map(|name| format!("{name}.")).unwrap_or_default(), facts.name(method).to_owned())

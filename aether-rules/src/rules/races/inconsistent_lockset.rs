@@ -3,9 +3,9 @@
 use crate::check_then_act;
 use crate::declare_rule;
 use crate::evidence;
-use crate::facts::{Const, EventKind, Term};
+use crate::facts::{Const, EventKind, Sym, Term};
 use crate::finding::{Evidence, EvidenceRole};
-use crate::link::{Access, AccessKind, Guard, InferredGuard, LockId, Place, Touch};
+use crate::link::{Access, AccessKind, FuncId, Guard, InferredGuard, LockId, Place, Touch};
 use crate::model::{Effect, Role};
 use crate::sym;
 use crate::{Confidence, Finding, Findings, RuleContext};
@@ -174,7 +174,7 @@ fn is_hazard(cx: &RuleContext<'_>, access: &Access, guard: InferredGuard) -> boo
     }
     if !held.is_empty() {
         // Another lock: two disjoint locks protect nothing, but only writes prove that it was meant to.
-        return access.kind.writes() && guard.bare_writes == 1;
+        return access.kind.writes() && guard.bare_writes == 1 && !takes(cx, access.function, guard.lock);
     }
     let (locked, bare) = guard.weights();
     match access.kind {
@@ -187,6 +187,11 @@ fn is_hazard(cx: &RuleContext<'_>, access: &Access, guard: InferredGuard) -> boo
         }
         AccessKind::Touch(Touch::Whole) | AccessKind::Method(..) => false,
     }
+}
+
+/// Whether a function takes a lock somewhere: one that holds another by now hands the state on, like a baton.
+fn takes(cx: &RuleContext<'_>, function: FuncId, lock: LockId) -> bool {
+    cx.program.acquisitions().any(|taken| taken.function == function && taken.lock == lock)
 }
 
 /// Whether somebody changes the container itself; one that is only ever replaced is copy-on-write.
@@ -234,6 +239,22 @@ fn is_deliberate(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> bool {
         || ends()
         || makes_lock(cx, access, lock)
         || check_then_act::is_filled_at_setup(cx, access.place)
+        || feeds_a_drain(cx, access)
+}
+
+/// Whether an access only puts something in, in one step, and those who hold the lock only take out: the lock is
+/// between them.
+fn feeds_a_drain(cx: &RuleContext<'_>, access: &Access) -> bool {
+    let puts = |method: Sym| [sym!("add"), sym!("append"), sym!("appendleft")].contains(&method);
+    if !matches!(access.kind, AccessKind::Method(method, _) if puts(method)) {
+        return false;
+    }
+    let mut locked = cx.program.accesses(access.place).iter().filter(|other| !cx.program.held_at_access(other).is_empty());
+    locked.all(|other| match other.kind {
+        AccessKind::Method(..) => check_then_act::removes(other) || !other.kind.writes(),
+        AccessKind::Touch(_) => true,
+        _ => false,
+    })
 }
 
 fn is_flag(value: Term) -> bool {
