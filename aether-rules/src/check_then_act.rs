@@ -89,10 +89,21 @@ pub(crate) fn is_lifecycle(cx: &RuleContext<'_>, act: &Access) -> bool {
         "initialize",
         "initialise",
     ];
+    NAMES.contains(&verb(cx, act))
+}
+
+/// Whether an access stands in a method that ends an object's life: what it takes away, nobody needs any more.
+pub(crate) fn is_ending(cx: &RuleContext<'_>, act: &Access) -> bool {
+    const NAMES: &[&str] =
+        &["stop", "close", "shutdown", "disconnect", "join", "teardown", "exit", "aexit", "del", "terminate", "finish"];
+    NAMES.contains(&verb(cx, act))
+}
+
+/// The first word of the name of the function an access stands in: `close` in `_close_all`.
+fn verb<'a>(cx: &RuleContext<'a>, act: &Access) -> &'a str {
     let (module, _) = cx.program.func_local(act.function);
     let name = cx.program.module(module).facts.name(cx.program.function(act.function).name);
-    let first = name.trim_matches('_').split('_').next().unwrap_or_default();
-    NAMES.contains(&first)
+    name.trim_matches('_').split('_').next().unwrap_or_default()
 }
 
 /// Whether a place looks like a registry that is filled while a program is set up: all that changes it are bare `add…`,
@@ -103,11 +114,8 @@ pub(crate) fn is_filled_at_setup(cx: &RuleContext<'_>, place: Place) -> bool {
     let mut writers = cx.program.accesses(place).iter().filter(|other| other.kind.writes()).peekable();
     writers.peek().is_some()
         && writers.all(|other| {
-            let (module, _) = cx.program.func_local(other.function);
-            let name = cx.program.module(module).facts.name(cx.program.function(other.function).name);
-            let first = name.trim_matches('_').split('_').next().unwrap_or_default();
             let puts_in = !removes(other) && !matches!(other.kind, AccessKind::Augment(Touch::Whole, _));
-            puts_in && NAMES.contains(&first) && cx.program.held_at_access(other).is_empty()
+            puts_in && NAMES.contains(&verb(cx, other)) && cx.program.held_at_access(other).is_empty()
         })
 }
 

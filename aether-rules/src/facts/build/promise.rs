@@ -161,21 +161,25 @@ fn judge(sentence: &str, own_name: &str) -> ThreadSafety {
     if PROMISES.iter().any(|words| sentence.contains(words)) && !is_conditional(sentence, own_name) {
         return ThreadSafety::Promised;
     }
-    let found = WORDS.iter().filter_map(|words| sentence.find(words).map(|at| (at, words.len())));
-    let Some((at, length)) = found.min() else { return ThreadSafety::Unsaid };
-    let (before, after) = (sentence[..at].trim_end(), sentence[at + length..].trim_start());
-    if is_denied(before) {
-        return ThreadSafety::Denied;
+    let mut said = ThreadSafety::Unsaid;
+    for (at, words) in WORDS.iter().flat_map(|words| sentence.match_indices(words)) {
+        let (before, after) = (sentence[..at].trim_end(), sentence[at + words.len()..].trim_start());
+        if is_denied(before) {
+            return ThreadSafety::Denied;
+        }
+        let is_promised = (is_attribute(before) && is_noun(after)) || is_predicate(before, own_name);
+        if is_promised && !is_conditional(before, own_name) {
+            said = ThreadSafety::Promised;
+        }
     }
-    let is_promised = (is_attribute(before) && is_noun(after)) || is_predicate(before, own_name);
-    if is_promised && !is_conditional(before, own_name) { ThreadSafety::Promised } else { ThreadSafety::Unsaid }
+    said
 }
 
 /// `is not`, `isn't guaranteed to be`, `not necessarily`.
 fn is_denied(before: &str) -> bool {
     let words: Vec<&str> = before.split_whitespace().collect();
     let near = &words[words.len().saturating_sub(5)..];
-    near.iter().any(|word| ["not", "never", "non", "isnt", "arent", "neither", "nor", "cannot"].contains(word) || word.ends_with("nt") && ["isnt", "arent", "doesnt"].contains(word))
+    near.iter().any(|word| ["not", "never", "non", "isnt", "arent", "neither", "nor", "cannot"].contains(word))
 }
 
 /// Whether an adjective stands before its noun at the beginning: "Thread-safe pool of …", "A small thread-safe …".

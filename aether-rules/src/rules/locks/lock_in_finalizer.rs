@@ -128,20 +128,25 @@ fn danger(cx: &RuleContext<'_>, function: FuncId, taken: &Taken) -> Option<Confi
 fn belongs_to_the_dying(cx: &RuleContext<'_>, finalizer: FuncId, taken: &Taken) -> bool {
     let Some(dying) = cx.program.class_of(finalizer).filter(|_| taken.owner == Owner::Part) else { return false };
     let PlaceRoot::Attr(part, _) = cx.program.lock(taken.lock).place.root else { return false };
-    if !makes_its_part(cx, dying, part) {
+    let is_kin = |class: ClassId| cx.program.class(class).mro.contains(&dying) || cx.program.class(dying).mro.contains(&class);
+    let (calls, _) = cx.program.way_to(taken);
+    let on_the_way = calls.into_iter().filter_map(|(_, callee)| cx.program.class_of(callee)).filter(|&class| is_kin(class));
+    if !on_the_way.chain([dying]).any(|class| makes_its_part(cx, class, part)) {
         return false;
     }
     let takers = cx.program.acquisitions().filter(|other| other.lock == taken.lock).map(|other| other.function);
     let mut pending: Vec<FuncId> = takers.collect();
     let mut seen = pending.clone();
-    let is_kin = |class: ClassId| cx.program.class(class).mro.contains(&dying) || cx.program.class(dying).mro.contains(&class);
+    // Its own threads are the part's, and what they call back is the object's.
+    let is_parts = |function: FuncId| cx.program.class_of(function).is_some_and(|class| cx.program.class(class).mro.contains(&part));
     let is_thread = |function: FuncId| cx.program.roots().any(|(_, root)| root.function == function && root.runs_on != RunsOn::Finalizer);
     while let Some(function) = pending.pop() {
         if cx.program.class_of(function).is_some_and(is_kin) {
             continue;
         }
         let callers = cx.program.callers(function);
-        if seen.len() > MAX_FUNCTIONS || cx.program.class_of(function).is_none() || is_thread(function) {
+        let is_foreign = !is_parts(function) && (callers.is_empty() || cx.program.class_of(function).is_none() || is_thread(function));
+        if seen.len() > MAX_FUNCTIONS || is_foreign {
             return false;
         }
         for site in callers {

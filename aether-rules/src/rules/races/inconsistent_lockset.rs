@@ -66,8 +66,8 @@ declare_rule! {
     /// ## Limits
     /// A bare read of a reference or flag is atomic and often deliberate (the fast path of a double check): it is
     /// reported only where the guard is declared, or where one value is made of two places that belong together. Shown
-    /// under `--all` only: a setter that does nothing else, a mark that is only ever `True` or `False`, `None` stored on
-    /// the way out (`close`, `stop`), what also makes the lock anew, a registry that is only added to and never under a
+    /// under `--all` only: a setter that does nothing else, a mark that is only ever `True` or `False`, `None` stored or
+    /// a container cleared on the way out (`close`, `stop`), what is put in bare and only taken out under the lock, what also makes the lock anew, a registry that is only added to and never under a
     /// lock. Helpers named `…_locked` are trusted to be called with the lock held. What keeps others away by other means
     /// (an event, a protocol) is not seen.
     ///
@@ -233,10 +233,13 @@ fn is_deliberate(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> bool {
         AccessKind::Write(Touch::Whole, value) => wanted(facts.terms.get(value)),
         _ => false,
     };
-    let ends = || stores_of(|value| value == Term::Const(Const::None)) && check_then_act::is_lifecycle(cx, access);
+    let takes_away = || {
+        let clears = matches!(access.kind, AccessKind::Method(method, _) if method == sym!("clear"));
+        clears || stores_of(|value| value == Term::Const(Const::None))
+    };
     is_plain_setter(cx, access)
         || (stores_of(is_flag) && is_only_flagged(cx, access.place))
-        || ends()
+        || (check_then_act::is_ending(cx, access) && takes_away())
         || makes_lock(cx, access, lock)
         || check_then_act::is_filled_at_setup(cx, access.place)
         || feeds_a_drain(cx, access)
@@ -245,7 +248,7 @@ fn is_deliberate(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> bool {
 /// Whether an access only puts something in, in one step, and those who hold the lock only take out: the lock is
 /// between them.
 fn feeds_a_drain(cx: &RuleContext<'_>, access: &Access) -> bool {
-    let puts = |method: Sym| [sym!("add"), sym!("append"), sym!("appendleft")].contains(&method);
+    let puts = |method: Sym| [sym!("add"), sym!("append"), sym!("appendleft"), sym!("extend")].contains(&method);
     if !matches!(access.kind, AccessKind::Method(method, _) if puts(method)) {
         return false;
     }

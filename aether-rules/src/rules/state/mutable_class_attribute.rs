@@ -48,8 +48,8 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// Shown under `--all` only: changes through the class itself, and `setdefault`; whoever writes them knows that there
-    /// is one for all. Reported only where known threads meet; a subclass that gives each instance its own container is not considered.
+    /// Shown under `--all` only: a container that is somewhere reached through the class itself, or by `setdefault`;
+    /// whoever writes that knows that there is one for all. Reported only where known threads meet; a subclass that gives each instance its own container is not considered.
     ///
     /// ## References
     /// - [Class and instance variables](https://docs.python.org/3/tutorial/classes.html#class-and-instance-variables)
@@ -72,24 +72,26 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
             Some(sharing @ Sharing::Proven(_)) => Some((access, sharing)),
             _ => None,
         });
-        let first = shared.min_by_key(|(access, _)| (is_deliberate(cx, access), access.module, access.range.start()));
+        let first = shared.min_by_key(|(access, _)| (access.module, access.range.start()));
         let Some((access, sharing)) = first else { continue };
-        let confidence = if is_deliberate(cx, access) { Confidence::Low } else { Confidence::Medium };
+        let confidence = if is_deliberate(cx, place) { Confidence::Low } else { Confidence::Medium };
         if findings.wants(confidence) {
             findings.report(describe(cx, place, access, (&sharing, confidence)));
         }
     }
 }
 
-/// Whether a change says that the container is meant to be one for all: it is reached through the class, or by
+/// Whether some access says that the container is meant to be one for all: it is reached through the class, or by
 /// `setdefault`, which has one winner.
-fn is_deliberate(cx: &RuleContext<'_>, access: &Access) -> bool {
-    let facts = &cx.program.module(access.module).facts;
-    let through_class = match facts.terms.get(access.term) {
-        Term::Attr(base, _) => matches!(cx.program.kind(access.module, base), Kind::Class(_)),
-        _ => false,
-    };
-    through_class || matches!(access.kind, AccessKind::Method(method, _) if method == sym!("setdefault"))
+fn is_deliberate(cx: &RuleContext<'_>, place: Place) -> bool {
+    cx.program.accesses(place).iter().any(|access| {
+        let facts = &cx.program.module(access.module).facts;
+        let through_class = match facts.terms.get(access.term) {
+            Term::Attr(base, _) => matches!(cx.program.kind(access.module, base), Kind::Class(_)),
+            _ => false,
+        };
+        through_class || matches!(access.kind, AccessKind::Method(method, _) if method == sym!("setdefault"))
+    })
 }
 
 /// Whether the class body makes the container, rather than declare a field.
