@@ -15,12 +15,14 @@ use crate::source::{SourceKind, SourceText};
 mod build;
 mod comment;
 mod event;
+mod promise;
 mod symbol;
 mod term;
 
 pub(crate) use build::build;
 pub use comment::{Comment, CommentKind};
 pub use event::{Arm, Ctx, CtxKind, Event, EventKind, WithKind};
+pub use promise::ThreadSafety;
 pub use symbol::{Names, Qual, Sym};
 pub use term::{
     CallIx, ClassIx, Comparison, Const, Container, CtxIx, EventIx, FuncIx, ImportIx, NameIx,
@@ -60,18 +62,6 @@ pub struct ModuleFacts {
     pub guards: Vec<DeclaredGuard>,
     /// What the module's documentation says about threads.
     pub thread_safety: ThreadSafety,
-}
-
-/// What documentation says about threads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ThreadSafety {
-    /// Nothing that is about the class or module itself.
-    #[default]
-    Unsaid,
-    /// It may be used from several threads.
-    Promised,
-    /// It may not.
-    Denied,
 }
 
 /// A scope.

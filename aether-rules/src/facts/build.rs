@@ -8,6 +8,7 @@ use ruff_python_parser::Parsed;
 use ruff_text_size::TextRange;
 
 use super::comment;
+use super::promise;
 use super::term::TermTable;
 use super::{
     Argument, Call, CallIx, Class, ClassIx, Comment, CommentKind, Ctx, CtxIx, CtxKind,
@@ -20,7 +21,6 @@ mod class;
 mod comprehension;
 mod expr;
 mod function;
-mod promise;
 mod scope;
 mod stmt;
 

@@ -5,7 +5,17 @@
 
 use ruff_python_ast::Stmt;
 
-use crate::facts::ThreadSafety;
+/// What documentation says about threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ThreadSafety {
+    /// Nothing that is about the class or module itself.
+    #[default]
+    Unsaid,
+    /// It may be used from several threads.
+    Promised,
+    /// It may not.
+    Denied,
+}
 
 /// Words that speak of thread safety; what stands before them decides what is said.
 const WORDS: &[&str] = &["thread-safe", "thread safe", "threadsafe", "safe for threading"];
