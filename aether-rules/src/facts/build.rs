@@ -18,6 +18,7 @@ use crate::source::SourceText;
 
 mod class;
 mod comprehension;
+mod constant;
 mod expr;
 mod function;
 mod scope;
@@ -167,6 +168,7 @@ impl Builder {
         let name_targets = self.scopes.resolve();
         let vars = self.scopes.take_vars();
         let scopes = self.scopes.take_scopes();
+        self.drop_dead_branches(&name_targets, &vars, |scope| scopes[scope.index()].kind);
         self.drop_private_events(&name_targets, &vars, |scope| scopes[scope.index()].kind);
         let guards = self.declared_guards(&comments, &source.text);
         self.names.shrink_to_fit();

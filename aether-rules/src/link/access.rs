@@ -118,13 +118,11 @@ pub(super) struct Accesses {
     ranges: Vec<(Place, std::ops::Range<u32>)>,
     ids: FxHashMap<Place, PlaceId>,
     by_module: Vec<Vec<PlaceId>>,
-    setup_only: Vec<bool>,
 }
 
 /// Collects the accesses worth asking about.
 pub(super) fn collect(program: &mut Program) {
-    program.accesses.setup_only = setup_only(program);
-    super::sharing::promise(program);
+    super::promise::promise(program);
     let snapshot: &Program = program;
     let show_all = snapshot.modules.iter().any(|module| {
         module.settings.min_confidence == Confidence::Low || crate::analyze::has_suppressions(&module.facts)
@@ -142,7 +140,7 @@ pub(super) fn collect(program: &mut Program) {
         });
         found.into_iter().flatten().collect()
     };
-    let keep = |place: &Place| show_all || relevant.contains(place) || snapshot.promise_of(*place).is_some() || snapshot.declared_guard(*place).is_some() || snapshot.is_class_state(*place);
+    let keep = |place: &Place| show_all || relevant.contains(place) || snapshot.owner_promise(*place).is_some() || snapshot.declared_guard(*place).is_some() || snapshot.is_class_state(*place);
     let mut all: Vec<Access> = par_modules(snapshot, |module| {
         let mut kept = Vec::new();
         for_each(snapshot, module, &|_| true, &mut |access| {
@@ -178,43 +176,6 @@ fn par_modules<T: Send>(program: &Program, work: impl Fn(ModuleId) -> T + Sync) 
     (0..program.modules.len()).into_par_iter().map(|index| work(ModuleId::at(index))).collect()
 }
 
-/// Functions that only run before anything is shared: private, and called from `__init__` or module level alone.
-fn setup_only(program: &Program) -> Vec<bool> {
-    const ROUNDS: usize = 4;
-    let count = program.function_modules.len();
-    let mut setup = vec![false; count];
-    let roots: rustc_hash::FxHashSet<FuncId> = program.roots.iter().map(|root| root.function).collect();
-    for index in 0..count {
-        let function = FuncId::at(index);
-        let (_, local) = program.func_local(function);
-        let declaration = program.function(function);
-        let constructs = [sym!("__init__"), sym!("__new__"), sym!("__init_subclass__"), sym!("__post_init__"), sym!("__set_name__")];
-        setup[index] = local == FuncIx(0) || (declaration.class.is_some() && constructs.contains(&declaration.name));
-    }
-    for _ in 0..ROUNDS {
-        let mut changed = false;
-        for index in 0..count {
-            let function = FuncId::at(index);
-            if setup[index] || roots.contains(&function) {
-                continue;
-            }
-            let (module, _) = program.func_local(function);
-            let declaration = program.function(function);
-            let name = program.modules[module.index()].facts.name(declaration.name);
-            let is_private = name.starts_with('_') && !name.ends_with("__");
-            let sites = program.callers(function);
-            if is_private && !sites.is_empty() && sites.iter().all(|site| setup[site.caller.index()]) {
-                setup[index] = true;
-                changed = true;
-            }
-        }
-        if !changed {
-            break;
-        }
-    }
-    setup
-}
-
 fn for_each(
     program: &Program,
     module: ModuleId,
@@ -227,11 +188,14 @@ fn for_each(
         let id = program.func_id(module, function);
         // `__new__` runs before its object is shared, but what it finds in the class is everybody's.
         let makes = facts.functions[index].name == sym!("__new__");
-        if (program.accesses.setup_only[id.index()] && !makes) || !wanted(id) {
+        if (program.is_setup(id) && !makes) || !wanted(id) {
             continue;
         }
         let first = facts.functions[index].events.start;
         for (position, event) in facts.events_of(function).iter().enumerate() {
+            if program.after_pid_test(module, event.ctx) {
+                continue;
+            }
             let at = EventIx(first + position as u32);
             for (term, kind, range) in touches(program, module, event) {
                 // What happens inside a container that a local names happens to the attribute it came from.
@@ -406,7 +370,7 @@ impl Program {
 
     /// Whether a function only runs before anything is shared.
     pub fn is_setup(&self, function: FuncId) -> bool {
-        self.accesses.setup_only[function.index()]
+        self.setup[function.index()]
     }
 
     /// The locks held at an access.

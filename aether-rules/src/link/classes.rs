@@ -33,6 +33,8 @@ pub struct ClassInfo {
 pub struct Attr {
     /// What methods assign to it, and where.
     pub stores: SmallVec<[(FuncId, TermId); 2]>,
+    /// Whether a method changes it by `op=`, which gives the object an attribute of its own.
+    pub augmented: bool,
     /// The class variable of the same name.
     pub class_var: Option<VarIx>,
     /// What is put into it, if it is a container.
@@ -84,6 +86,14 @@ pub(super) fn collect(program: &Program, module: ModuleId) -> (Vec<ClassInfo>, E
                     }
                     _ => {}
                 },
+                EventKind::Augment(target, _) => {
+                    if let Term::Attr(base, name) = facts.terms.get(target)
+                        && let Some(class) = self_class(program, module, base)
+                        && !facts.functions[index].flags.is_classmethod
+                    {
+                        classes[class.index()].attrs.entry(name).or_default().augmented = true;
+                    }
+                }
                 EventKind::Call(call) => {
                     let facts_call = &facts.calls[call.index()];
                     if let Term::Attr(container, method) = facts.terms.get(facts_call.callee)

@@ -48,6 +48,8 @@ pub(super) struct Locks {
     holding: Vec<bool>,
     /// By function: whether it calls `acquire` or `release` itself.
     steps_itself: Vec<bool>,
+    /// The functions that are used as values.
+    escaping: rustc_hash::FxHashSet<FuncId>,
 }
 
 /// What a call does to locks.
@@ -71,6 +73,7 @@ pub(super) fn compute(program: &mut Program) {
     (program.locks.contexts, program.locks.acquired) = computed.into_iter().unzip();
     program.locks.entry = vec![LockSet::default(); program.function_modules.len()];
     decorators::decorated(program);
+    program.locks.escaping = helpers::escaping(program);
     helpers::enter(program);
     program.locks.holding = holding(program);
 }

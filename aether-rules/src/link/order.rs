@@ -116,8 +116,8 @@ impl Program {
         let (module, _) = self.func_local(started.by);
         let facts = &self.modules[module.index()].facts;
         if root.runs_on == RunsOn::Pool {
-            // `pool.submit(f).result()`, `await loop.run_in_executor(…)`: one at a time, as far as this caller goes.
-            return facts.calls[started.call.index()].usage != Usage::Awaited || root.runs_on != RunsOn::Pool;
+            // `pool.submit(f).result()`: one at a time, as far as this caller goes.
+            return facts.calls[started.call.index()].usage != Usage::Awaited;
         }
         // Started and joined in the same round of the loop.
         let loops = |ctx| facts.ctx_chain(ctx).find(|(_, ctx)| matches!(ctx.kind, CtxKind::For(_) | CtxKind::While)).map(|(at, _)| at);
@@ -143,8 +143,25 @@ impl Program {
             let before = access.event <= lifetime.from;
             return before || lifetime.until.is_some_and(|until| access.event >= until);
         }
+        if self.runs_before(access.function, lifetime, 0) {
+            return true;
+        }
         // Started and waited for before its starter returns: nobody else's code is in between, but what it calls.
         lifetime.until.is_some() && !self.called_between(access.function, lifetime)
+    }
+
+    /// Whether a helper only runs on behalf of the starter, and before it starts the thread.
+    fn runs_before(&self, function: FuncId, lifetime: Lifetime, depth: usize) -> bool {
+        const MAX_DEPTH: usize = 3;
+        let sites = self.callers(function);
+        let is_helper = depth < MAX_DEPTH && self.is_private(function) && !sites.is_empty();
+        is_helper
+            && !self.escapes(function)
+            && self.thread_visits(function).next().is_none()
+            && sites.iter().all(|site| match site.caller == lifetime.by {
+                true => site.event <= lifetime.from,
+                false => self.is_setup(site.caller) || self.runs_before(site.caller, lifetime, depth + 1),
+            })
     }
 
     /// Whether `function` is called (directly) by the starter while the thread runs.

@@ -119,7 +119,7 @@ impl Program {
     }
 
     /// The locks a function has taken and not given back when it ends.
-    fn left_held(&self, function: FuncId, depth: usize) -> Vec<LockId> {
+    pub(in crate::link) fn left_held(&self, function: FuncId, depth: usize) -> Vec<LockId> {
         const MAX_DEPTH: usize = 3;
         if depth > MAX_DEPTH || !self.locks.steps_itself[function.index()] {
             return Vec::new();
@@ -167,8 +167,17 @@ impl Program {
 
     /// What one call does to locks, through helpers too.
     fn steps(&self, module: ModuleId, function: FuncIx, call: CallIx) -> Vec<Step> {
-        if let Some(step) = self.step(module, function, call) {
-            return vec![step];
+        match self.step(module, function, call) {
+            Some(Step::Acquire(lock, first)) => {
+                let facts = &self.modules[module.index()].facts;
+                let scopes = match facts.callee_name(call) {
+                    Some(name) if name == sym!("enter_context") => vec![first],
+                    _ => self.scopes_of_acquire(module, call, facts.calls[call.index()].ctx),
+                };
+                return scopes.into_iter().map(|scope| Step::Acquire(lock, scope)).collect();
+            }
+            Some(step) => return vec![step],
+            None => {}
         }
         let Callee::Function(callee, _) = self.callee(module, call) else { return Vec::new() };
         let ctx = self.modules[module.index()].facts.calls[call.index()].ctx;
@@ -189,7 +198,7 @@ impl Program {
         match name {
             ACQUIRE | ENTER => {
                 let lock = self.lock_of(module, function, base)?;
-                let scope = self.scope_of_acquire(module, call, ctx)?;
+                let scope = self.scopes_of_acquire(module, call, ctx).first().copied()?;
                 Some(Step::Acquire(lock, scope))
             }
             RELEASE | EXIT => Some(Step::Release(self.lock_of(module, function, base)?, ctx)),
@@ -202,11 +211,12 @@ impl Program {
         }
     }
 
-    /// Where the lock is held after an `acquire`: from there on, or only where its result was tested.
-    fn scope_of_acquire(&self, module: ModuleId, call: CallIx, ctx: CtxIx) -> Option<CtxIx> {
+    /// Where the lock is held after an `acquire`: from there on, or only where its result was tested. After
+    /// `if not lock.acquire(…): raise` that is the rest of the block as well as what stands in an `else`.
+    fn scopes_of_acquire(&self, module: ModuleId, call: CallIx, ctx: CtxIx) -> Vec<CtxIx> {
         let facts = &self.modules[module.index()].facts;
         if facts.calls[call.index()].usage == Usage::Discarded || !self.may_fail(module, call) {
-            return Some(ctx);
+            return vec![ctx];
         }
         let tested = |test: TermId| -> Option<Arm> {
             match facts.terms.get(test) {
@@ -221,11 +231,11 @@ impl Program {
             }
         };
         let contexts = facts.ctxs.iter().enumerate().skip(ctx.index());
-        let mut arms = contexts.filter_map(|(at, ctx)| match ctx.kind {
+        let arms = contexts.filter_map(|(at, ctx)| match ctx.kind {
             CtxKind::Branch(test, arm) if tested(test) == Some(arm) => Some(CtxIx::at(at)),
             _ => None,
         });
-        arms.next()
+        arms.collect()
     }
 
     fn holds_result(&self, module: ModuleId, name: TermId, call: CallIx) -> bool {

@@ -1,0 +1,358 @@
+//! Who promises thread safety, and for what.
+//!
+//! A lock of every object says that these objects are meant for several threads, as far as the lock reaches: the places
+//! accessed under it, and those used together with them. A lock of a class or module speaks of what there is one of.
+//!
+//! *Invariant:* a promise is read off what the owner has or says, never off its name.
+
+use rayon::prelude::*;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::access::Access;
+use super::calls::Receiver;
+use super::kind::{ClassId, FuncId, Kind, ModuleId};
+use super::locks::LockId;
+use super::places::{Place, PlaceRoot};
+use super::program::Program;
+use crate::facts::{Container, EventKind, FuncIx, Qual, Sym, Term, TermId};
+use crate::model::Role;
+use crate::source::Span;
+use crate::{qual, sym};
+
+/// Why a class or module is taken to promise thread safety.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promise {
+    /// It owns a lock.
+    OwnsLock(Span),
+    /// It owns a thread-local.
+    OwnsThreadLocal(Span),
+    /// Its documentation says so.
+    Documented(Span),
+}
+
+impl Promise {
+    /// Where the promise is seen.
+    pub fn span(self) -> Span {
+        match self {
+            Self::OwnsLock(span) | Self::OwnsThreadLocal(span) | Self::Documented(span) => span,
+        }
+    }
+
+    /// What is seen there.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::OwnsLock(_) => "owns a lock: it is meant to be used from several threads",
+            Self::OwnsThreadLocal(_) => "owns a thread-local: it is meant to be used from several threads",
+            Self::Documented(_) => "documented as thread-safe",
+        }
+    }
+}
+
+/// Who promises what.
+#[derive(Debug, Default)]
+pub(super) struct Promises {
+    classes: Vec<ClassPromise>,
+    modules: Vec<Option<Promise>>,
+    guards: FxHashMap<Place, Guard>,
+    /// The attributes that a lock of their object has to do with.
+    covered: FxHashSet<Place>,
+}
+
+/// What a class promises.
+#[derive(Clone, Copy, Debug, Default)]
+struct ClassPromise {
+    /// For its objects, by a lock or word of theirs.
+    objects: Option<Promise>,
+    /// The same, where no lock is needed to say so.
+    objects_whole: Option<Promise>,
+    /// For what there is one of: the attributes of the class.
+    class: Option<Promise>,
+}
+
+/// A lock declared to guard a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// The lock, if it was found.
+    pub lock: Option<LockId>,
+    /// The lock's own name.
+    pub name: Sym,
+    /// The declaration.
+    pub span: Span,
+}
+
+/// Finds every promise and declared guard.
+pub(super) fn promise(program: &mut Program) {
+    let snapshot: &Program = program;
+    let own: Vec<ClassPromise> = (0..snapshot.class_modules.len())
+        .into_par_iter()
+        .map(|index| class_promise(snapshot, ClassId::at(index)))
+        .collect();
+    let classes = snapshot.classes.iter().map(|info| {
+        let inherited = |part: fn(&ClassPromise) -> Option<Promise>| info.mro.iter().find_map(|class| part(&own[class.index()]));
+        ClassPromise {
+            objects: inherited(|promise| promise.objects),
+            objects_whole: inherited(|promise| promise.objects_whole),
+            class: inherited(|promise| promise.class),
+        }
+    });
+    let classes = classes.collect();
+    let modules = (0..snapshot.modules.len())
+        .into_par_iter()
+        .map(|index| module_promise(snapshot, ModuleId::at(index)))
+        .collect();
+    let mut guards = FxHashMap::default();
+    for index in 0..snapshot.modules.len() {
+        declared(snapshot, ModuleId::at(index), &mut guards);
+    }
+    program.promises = Promises { classes, modules, guards, covered: FxHashSet::default() };
+}
+
+#[expect(clippy::iter_over_hash_type, reason = "the minimum over all attributes, whatever their order")]
+fn class_promise(program: &Program, class: ClassId) -> ClassPromise {
+    let (module, local) = program.class_local(class);
+    let facts = &program.modules[module.index()].facts;
+    let declaration = &facts.classes[local.index()];
+    if declaration.says_thread_safe {
+        let documented = Some(Promise::Documented(program.span(module, declaration.name_range)));
+        return ClassPromise { objects: documented, objects_whole: documented, class: documented };
+    }
+    // A class of coroutines lives on its loop's thread; the lock it owns guards one corner of it.
+    let methods = &declaration.methods;
+    let coroutines = methods.iter().filter(|method| facts.functions[method.index()].flags.is_async).count();
+    if coroutines * 4 > methods.len() || is_lock_itself(program, class) {
+        return ClassPromise::default();
+    }
+    let mut found = ClassPromise::default();
+    let keep = |first: &mut Option<Promise>, promise: Promise| {
+        if first.is_none_or(|first| rank(promise) < rank(first)) {
+            *first = Some(promise);
+        }
+    };
+    for (&name, attr) in &program.class(class).attrs {
+        let role = program.role(attr.kind);
+        let Some(span) = attribute_span(program, class, name) else { continue };
+        let promise = match role {
+            Some(Role::Lock(_)) => Promise::OwnsLock(span),
+            Some(Role::ThreadLocal) => Promise::OwnsThreadLocal(span),
+            _ => continue,
+        };
+        keep(&mut found.class, promise);
+        if !is_made_in_body(program, class, name) {
+            keep(&mut found.objects, promise);
+        }
+        if matches!(promise, Promise::OwnsThreadLocal(_)) {
+            keep(&mut found.objects_whole, promise);
+        }
+    }
+    found
+}
+
+/// Whether the class body makes an attribute, and no method does: there is one for all objects.
+fn is_made_in_body(program: &Program, class: ClassId, name: Sym) -> bool {
+    let Some(attr) = program.class(class).attrs.get(&name) else { return false };
+    let (module, _) = program.class_local(class);
+    let made = attr.class_var.is_some_and(|var| {
+        let values = program.modules[module.index()].facts.vars[var.index()].values.iter();
+        let mut roles = values.map(|&value| program.role(program.kind(module, value)));
+        roles.any(|role| matches!(role, Some(Role::Lock(_) | Role::ThreadLocal)))
+    });
+    made && attr.stores.is_empty()
+}
+
+/// Whether a class *is* a lock: its `acquire` returns with another one taken, and keeps account of who has it.
+fn is_lock_itself(program: &Program, class: ClassId) -> bool {
+    let methods = &program.class(class).methods;
+    let (Some(&acquire), true) = (methods.get(&sym!("acquire")), methods.contains_key(&sym!("release"))) else {
+        return false;
+    };
+    let (module, local) = program.func_local(acquire);
+    let facts = &program.modules[module.index()].facts;
+    let keeps_account = |event: &crate::facts::Event| match event.kind {
+        EventKind::Store(target, _) | EventKind::Augment(target, _) => matches!(facts.terms.get(target), Term::Attr(..)),
+        _ => false,
+    };
+    !program.left_held(acquire, 0).is_empty() && facts.events_of(local).iter().any(keeps_account)
+}
+
+/// Finds the attributes that a lock has to do with: they are accessed under one, or together with such an attribute.
+pub(super) fn cover(program: &mut Program) {
+    let of_self = |access: &Access| access.receiver == Receiver::Own && matches!(access.place.root, PlaceRoot::Attr(..));
+    let places: Vec<Place> = program.all_places().collect();
+    let guarded: FxHashSet<Place> = places
+        .par_iter()
+        .copied()
+        .filter(|&place| program.accesses(place).iter().any(|access| !program.held_at_access(access).is_empty()))
+        .collect();
+    let beside: FxHashSet<FuncId> = places
+        .iter()
+        .filter(|place| guarded.contains(place))
+        .flat_map(|&place| program.accesses(place).iter().filter(|access| of_self(access)))
+        .map(|access| access.function)
+        .collect();
+    let is_covered = |place: &Place| {
+        guarded.contains(place) || program.accesses(*place).iter().any(|access| beside.contains(&access.function))
+    };
+    let covered = places.iter().copied().filter(is_covered).collect();
+    program.promises.covered = covered;
+}
+
+fn rank(promise: Promise) -> (u8, ruff_text_size::TextSize) {
+    let kind = match promise {
+        Promise::OwnsLock(_) => 0,
+        Promise::OwnsThreadLocal(_) => 1,
+        Promise::Documented(_) => 2,
+    };
+    (kind, promise.span().range.start())
+}
+
+/// Where an attribute is first assigned.
+fn attribute_span(program: &Program, class: ClassId, name: Sym) -> Option<Span> {
+    let attr = program.class(class).attrs.get(&name)?;
+    let (module, _) = program.class_local(class);
+    let facts = &program.modules[module.index()].facts;
+    if let Some(var) = attr.class_var {
+        return Some(program.span(module, facts.vars[var.index()].range));
+    }
+    let &(function, value) = attr.stores.first()?;
+    let (_, local) = program.func_local(function);
+    let store = facts.events_of(local).iter().find(|event| match event.kind {
+        crate::facts::EventKind::Store(target, stored) => {
+            stored == value && matches!(facts.terms.get(target), Term::Attr(_, attr) if attr == name)
+        }
+        _ => false,
+    })?;
+    Some(program.span(module, store.range))
+}
+
+fn module_promise(program: &Program, module: ModuleId) -> Option<Promise> {
+    let facts = &program.modules[module.index()].facts;
+    let globals = facts.vars.iter().enumerate().filter(|(_, var)| var.scope.0 == 0);
+    let mut promises: Vec<Promise> = globals
+        .filter_map(|(index, var)| {
+            let span = program.span(module, var.range);
+            let imported = var.values.iter().all(|&value| matches!(facts.terms.get(value), Term::Import(_)));
+            match program.role(program.var_kinds[module.index()][index]) {
+                _ if imported => None,
+                Some(Role::Lock(_)) => Some(Promise::OwnsLock(span)),
+                Some(Role::ThreadLocal) => Some(Promise::OwnsThreadLocal(span)),
+                _ => None,
+            }
+        })
+        .collect();
+    promises.sort_by_key(|&promise| rank(promise));
+    let documented = || Promise::Documented(program.span(module, facts.functions[0].name_range));
+    promises.first().copied().or_else(|| facts.says_thread_safe.then(documented))
+}
+
+/// Guards declared by comments and annotations of one module.
+fn declared(program: &Program, module: ModuleId, guards: &mut FxHashMap<Place, Guard>) {
+    let facts = &program.modules[module.index()].facts;
+    for guard in &facts.guards {
+        let function = FuncIx(0);
+        let Some((place, _)) = program.place(module, function, guard.target) else { continue };
+        let span = program.span(module, guard.range);
+        guards.insert(place, Guard { lock: guarding_lock(program, module, place, guard.lock), name: guard.lock, span });
+    }
+    for (index, var) in facts.vars.iter().enumerate() {
+        let Some(name) = annotated_guard(program, module, var.annotation) else { continue };
+        let place = match facts.var_scope(crate::facts::VarIx::at(index)) {
+            crate::facts::ScopeKind::Module => Place { root: PlaceRoot::Global(module, var.name), path: Qual::ROOT },
+            crate::facts::ScopeKind::Class(class) => {
+                let class = program.class_id(module, class);
+                let owner = program.attr_owner(class, var.name);
+                let stored = program.class(owner).attrs.get(&var.name).is_some_and(|attr| !attr.stores.is_empty());
+                let root = if stored { PlaceRoot::Attr(owner, var.name) } else { PlaceRoot::ClassAttr(owner, var.name) };
+                Place { root, path: Qual::ROOT }
+            }
+            _ => continue,
+        };
+        let span = program.span(module, var.range);
+        guards.insert(place, Guard { lock: guarding_lock(program, module, place, name), name, span });
+    }
+}
+
+/// `Annotated[T, GuardedBy("_lock")]`
+fn annotated_guard(program: &Program, module: ModuleId, annotation: TermId) -> Option<Sym> {
+    let facts = &program.modules[module.index()].facts;
+    let Term::Item(base, inner) = facts.terms.get(annotation) else { return None };
+    let Kind::Lib(name) = program.kind(module, base) else { return None };
+    if name != qual!("typing.Annotated") && name != qual!("typing_extensions.Annotated") {
+        return None;
+    }
+    let Term::Display(Container::Tuple, list) = facts.terms.get(inner) else { return None };
+    facts.terms.list(list).iter().find_map(|&part| {
+        let Term::Call(call) = facts.terms.get(part) else { return None };
+        let named = match facts.terms.get(facts.calls[call.index()].callee) {
+            Term::Attr(_, name) => name == sym!("GuardedBy"),
+            callee => {
+                let is_guard = program.kind(module, facts.calls[call.index()].callee) == Kind::Lib(qual!("aether.GuardedBy"));
+                is_guard || matches!(callee, Term::Name(_)) && facts.var_of(facts.calls[call.index()].callee)
+                    .is_some_and(|var| facts.vars[var.index()].name == sym!("GuardedBy"))
+            }
+        };
+        let Term::Const(crate::facts::Const::Str(lock)) = facts.terms.get(facts.positional(call, 0)?.value) else { return None };
+        named.then_some(lock)
+    })
+}
+
+/// The lock of that name beside a place.
+fn guarding_lock(program: &Program, module: ModuleId, place: Place, name: Sym) -> Option<LockId> {
+    let beside = |root| program.lock_at(Place { root, path: Qual::ROOT });
+    match place.root {
+        PlaceRoot::Attr(class, _) | PlaceRoot::ClassAttr(class, _) => {
+            let owner = program.attr_owner(class, name);
+            beside(PlaceRoot::Attr(owner, name))
+                .or_else(|| beside(PlaceRoot::ClassAttr(owner, name)))
+                .or_else(|| beside(PlaceRoot::Global(module, name)))
+        }
+        _ => beside(PlaceRoot::Global(module, name)),
+    }
+}
+
+impl Program {
+    /// What an object is for, its class's library bases included.
+    pub fn role(&self, kind: Kind) -> Option<Role> {
+        match kind {
+            Kind::Instance(class) => self.lib_bases(class).iter().find_map(|&base| crate::model::role_of(base)),
+            kind => kind.role(),
+        }
+    }
+
+    /// Why the owner of a place is taken to promise thread safety for it, if it is.
+    pub fn promise_of(&self, place: Place) -> Option<Promise> {
+        match (place.root, self.owner_promise(place)) {
+            (PlaceRoot::Attr(class, _), Some(Promise::OwnsLock(_))) if !self.promises.covered.contains(&place) => {
+                self.promises.classes.get(class.index()).and_then(|promise| promise.objects_whole)
+            }
+            (_, promise) => promise,
+        }
+    }
+
+    /// What the owner of a place promises, whether or not it speaks of this place.
+    pub(super) fn owner_promise(&self, place: Place) -> Option<Promise> {
+        match place.root {
+            PlaceRoot::Attr(class, _) => self.class_promise(class),
+            PlaceRoot::ClassAttr(class, _) => {
+                let own = self.promises.classes.get(class.index()).and_then(|promise| promise.class);
+                own.or_else(|| self.module_promise(self.class_local(class).0))
+            }
+            PlaceRoot::Global(module, _) => self.module_promise(module),
+            PlaceRoot::Cell(..) => None,
+        }
+    }
+
+    /// Why the objects of a class are taken to be meant for several threads, if they are.
+    pub fn class_promise(&self, class: ClassId) -> Option<Promise> {
+        self.promises.classes.get(class.index()).and_then(|promise| promise.objects)
+    }
+
+    /// Why a module is taken to promise thread safety, if it is.
+    pub fn module_promise(&self, module: ModuleId) -> Option<Promise> {
+        self.promises.modules.get(module.index()).copied().flatten()
+    }
+
+    /// The guard declared for a place.
+    pub fn declared_guard(&self, place: Place) -> Option<&Guard> {
+        self.promises.guards.get(&place)
+    }
+}
