@@ -1,9 +1,10 @@
 //! Who promises thread safety, and for what.
 //!
-//! A lock of every object says that these objects are meant for several threads, as far as the lock reaches: the places
-//! accessed under it, and those used together with them. A lock of a class or module speaks of what there is one of.
+//! A lock of every object says that these objects are meant for several threads. One with a purpose (`_ready_lock`)
+//! says so as far as it reaches: for the places accessed under it, and those used together with them; one that is just
+//! the object's `lock` says so for all. A lock of a class or module speaks of what there is one of.
 //!
-//! *Invariant:* a promise is read off what the owner has or says, never off its name.
+//! *Invariant:* a promise is read off what the owner has or says, never off the owner's name.
 
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -140,11 +141,19 @@ fn class_promise(program: &Program, class: ClassId) -> ClassPromise {
         if !is_made_in_body(program, class, name) {
             keep(&mut found.objects, promise);
         }
-        if matches!(promise, Promise::OwnsThreadLocal(_)) {
+        let is_whole = matches!(promise, Promise::OwnsThreadLocal(_)) || is_just_a_lock(facts.name(name));
+        if is_whole && !is_made_in_body(program, class, name) {
             keep(&mut found.objects_whole, promise);
         }
     }
     found
+}
+
+/// Whether the name of a lock says no more than that it is one.
+fn is_just_a_lock(name: &str) -> bool {
+    let name = name.trim_matches('_').to_ascii_lowercase();
+    let plain = ["lock", "rlock", "mutex", "cond", "condition", "cv", "guard", "thread_lock", "state_lock", "instance_lock"];
+    plain.contains(&name.as_str())
 }
 
 /// Whether the class body makes an attribute, and no method does: there is one for all objects.
@@ -192,8 +201,32 @@ pub(super) fn cover(program: &mut Program) {
     let is_covered = |place: &Place| {
         guarded.contains(place) || program.accesses(*place).iter().any(|access| beside.contains(&access.function))
     };
-    let covered = places.iter().copied().filter(is_covered).collect();
+    let mut covered: FxHashSet<Place> = places.iter().copied().filter(is_covered).collect();
+    for function in called_under_lock(program) {
+        let (module, local) = program.func_local(function);
+        let facts = &program.modules[module.index()].facts;
+        for event in facts.events_of(local) {
+            if let EventKind::Store(target, _) | EventKind::Augment(target, _) = event.kind
+                && let Some((place, Receiver::Own)) = program.place(module, local, target)
+            {
+                covered.insert(place);
+            }
+        }
+    }
     program.promises.covered = covered;
+}
+
+/// The methods that another method of the object calls with a lock held.
+fn called_under_lock(program: &Program) -> Vec<FuncId> {
+    let functions = (0..program.function_modules.len()).map(FuncId::at);
+    let is_called = |function: &FuncId| {
+        program.callers(*function).iter().any(|site| {
+            site.receiver == Receiver::Own
+                && program.may_hold(site.caller)
+                && !program.held(program.func_local(site.caller).0, site.caller, site.event).is_empty()
+        })
+    };
+    functions.filter(|function| program.class_of(*function).is_some()).filter(is_called).collect()
 }
 
 fn rank(promise: Promise) -> (u8, ruff_text_size::TextSize) {

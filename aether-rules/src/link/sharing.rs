@@ -172,8 +172,14 @@ impl Program {
     fn on_own_objects(&self, a: (&Access, ThreadOf), b: (&Access, ThreadOf)) -> bool {
         let through_self = |access: &Access| matches!(access.receiver, Receiver::Own | Receiver::OfOwn);
         let own = |thread| matches!(thread, ThreadOf::Root(root) if self.root(root).own_self);
-        let is_attr = matches!(a.0.place.root, PlaceRoot::Attr(..));
-        is_attr && own(a.1) && own(b.1) && through_self(a.0) && through_self(b.0)
+        let of_thread = |thread| match (thread, a.0.place.root) {
+            (ThreadOf::Root(root), PlaceRoot::Attr(class, _)) => {
+                let root = self.class_of(self.root(root).function);
+                root.is_some_and(|root| self.class(root).mro.contains(&class) || self.class(class).mro.contains(&root))
+            }
+            _ => false,
+        };
+        of_thread(a.1) && of_thread(b.1) && own(a.1) && own(b.1) && through_self(a.0) && through_self(b.0)
     }
 
     /// How an access is shared; `None` when it is known not to be.
@@ -207,10 +213,11 @@ impl Program {
         })
     }
 
-    /// Why an access is taken to be meant for several threads, if it is: its owner's promise, unless the object is
-    /// stopped.
-    pub fn promise_at(&self, access: &Access) -> Option<Promise> {
-        self.promise_of(access.place).filter(|_| !self.is_while_stopped(access))
+    /// Why an access is taken to be meant for several threads, if it is: its owner's promise, unless the other accesses
+    /// that matter are known to belong to another phase of the object's life.
+    pub fn promise_at(&self, access: &Access, matters: impl Fn(&Access) -> bool) -> Option<Promise> {
+        let promise = self.promise_of(access.place)?;
+        (!self.is_in_quiet_phase(access, &self.held_at_access(access), &matters)).then_some(promise)
     }
 
     /// How a reader would name a thread.

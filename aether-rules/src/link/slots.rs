@@ -1,11 +1,13 @@
 //! One slot a thread: `results[index] = …`, where every start passes another index.
 //!
-//! *Invariant:* the key is a parameter that is never rebound, and the loop that starts the threads supplies it.
+//! *Invariant:* the key is a parameter that is never rebound, and the loop that starts the threads counts it up.
 
 use super::access::{Access, AccessKind, Touch};
+use super::kind::ModuleId;
 use super::program::Program;
 use super::sharing::ThreadOf;
-use crate::facts::{ScopeKind, Term, TermId};
+use crate::facts::{Qual, ScopeKind, Term, TermId};
+use crate::qual;
 
 impl Program {
     /// Whether two threads that run the same function each touch an element of their own.
@@ -38,10 +40,20 @@ impl Program {
         let is_local = matches!(facts.var_scope(var), ScopeKind::Function(_) | ScopeKind::Comprehension | ScopeKind::Module);
         is_local
             && facts.vars[var.index()].values.iter().all(|&value| match facts.terms.get(value) {
-                Term::Element(_) => true,
-                Term::Unpacked(element, _) => matches!(facts.terms.get(element), Term::Element(_)),
+                Term::Element(numbers) => self.is_call_of(arg.module, numbers, qual!("builtins.range")),
+                Term::Unpacked(element, 0) => match facts.terms.get(element) {
+                    Term::Element(pairs) => self.is_call_of(arg.module, pairs, qual!("builtins.enumerate")),
+                    _ => false,
+                },
                 _ => false,
             })
+    }
+
+    fn is_call_of(&self, module: ModuleId, term: TermId, name: Qual) -> bool {
+        match self.module(module).facts.terms.get(term) {
+            Term::Call(call) => self.library_callee(module, call) == Some(name),
+            _ => false,
+        }
     }
 }
 

@@ -119,7 +119,7 @@ fn inferred(cx: &RuleContext<'_>, place: Place, guard: InferredGuard) -> Option<
     let conflict = cx.program.conflict(access, locked);
     let confidence = match conflict {
         Some(_) => Confidence::High,
-        None if cx.program.promise_at(access).is_some() => Confidence::Medium,
+        None if cx.program.promise_at(access, locked).is_some() => Confidence::Medium,
         None => Confidence::Low,
     };
     let lock_id = guard.lock;
