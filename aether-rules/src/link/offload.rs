@@ -84,27 +84,33 @@ fn is_awaited(program: &Program, module: ModuleId, started: Started) -> bool {
     false
 }
 
-/// Whether a coroutine is started without being awaited: `gather(self.f(1), self.f(2))`, `create_task(self.f())`.
+/// Whether several tasks run a coroutine on one object: `gather(self.f(1), self.f(2))`, `create_task(self.f())` in a
+/// loop. A call that is not awaited starts a task, or is handed to something that does.
 fn runs_in_several_tasks(program: &Program, coroutine: FuncId, depth: usize) -> bool {
     const MAX_DEPTH: usize = 3;
-    depth < MAX_DEPTH
-        && program.callers(coroutine).iter().any(|site| {
-            let (module, _) = program.func_local(site.caller);
-            let facts = &program.modules[module.index()].facts;
-            let EventKind::Call(call) = facts.events[site.event.index()].kind else { return false };
-            let is_async = program.function(site.caller).flags.is_async;
-            match facts.calls[call.index()].usage {
-                Usage::Awaited => site.caller != coroutine && runs_in_several_tasks(program, site.caller, depth + 1),
-                // `return self.f()`: whoever gets it awaits it.
-                Usage::Used => is_async || is_argument(program, module, call),
-                Usage::Discarded | Usage::Entered => false,
+    if depth >= MAX_DEPTH {
+        return false;
+    }
+    let mut starters: Vec<FuncId> = Vec::new();
+    for site in program.callers(coroutine) {
+        let (module, _) = program.func_local(site.caller);
+        let facts = &program.modules[module.index()].facts;
+        let EventKind::Call(call) = facts.events[site.event.index()].kind else { continue };
+        let same_object = matches!(site.receiver, Receiver::Own | Receiver::OfOwn | Receiver::Global);
+        if !same_object || site.caller == coroutine {
+            continue;
+        }
+        if facts.calls[call.index()].usage == Usage::Awaited {
+            if runs_in_several_tasks(program, site.caller, depth + 1) {
+                return true;
             }
-        })
-}
-
-fn is_argument(program: &Program, module: ModuleId, call: CallIx) -> bool {
-    let facts = &program.modules[module.index()].facts;
-    facts.args.iter().any(|arg| facts.terms.get(arg.value) == Term::Call(call))
+        } else if program.in_loop(module, site.ctx) || starters.contains(&site.caller) {
+            return true;
+        } else {
+            starters.push(site.caller);
+        }
+    }
+    false
 }
 
 /// Whether the object whose method runs is a global one, which every task finds.

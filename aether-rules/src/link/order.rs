@@ -8,7 +8,7 @@ use super::kind::{FuncId, Kind, ModuleId};
 use super::program::Program;
 use super::roots::{Root, RootId};
 use super::sharing::ThreadOf;
-use crate::facts::{CallIx, CtxKind, EventIx, EventKind, FuncIx, Term, TermId, Usage};
+use crate::facts::{Arm, CallIx, Const, CtxKind, EventIx, EventKind, FuncIx, Term, TermId, Usage};
 use crate::model::{Role, RunsOn};
 use crate::{qual, sym};
 
@@ -146,8 +146,45 @@ impl Program {
         if self.runs_before(access.function, lifetime, 0) {
             return true;
         }
+        if self.starter_stays(lifetime) && !self.runs_during(access.function, lifetime, &mut Vec::new()) {
+            return true;
+        }
         // Started and waited for before its starter returns: nobody else's code is in between, but what it calls.
         lifetime.until.is_some() && !self.called_between(access.function, lifetime)
+    }
+
+    /// Whether the starter loops for ever once it has started the thread: its own thread does nothing else.
+    fn starter_stays(&self, lifetime: Lifetime) -> bool {
+        let (module, by) = self.func_local(lifetime.by);
+        let facts = &self.modules[module.index()].facts;
+        let end = facts.functions[by.index()].events.end;
+        let after = &facts.events[lifetime.from.index()..end as usize];
+        let endless = |test: TermId| matches!(facts.terms.get(test), Term::Const(Const::True | Const::Int(1)));
+        let loops = |ctx| {
+            facts.ctx_chain(ctx).find_map(|(at, ctx)| match ctx.kind {
+                CtxKind::Branch(test, Arm::Then) if endless(test) => {
+                    (facts.ctxs[ctx.parent.index()].kind == CtxKind::While).then_some(at)
+                }
+                _ => None,
+            })
+        };
+        let started_in = facts.events.get(lifetime.from.index()).and_then(|event| loops(event.ctx));
+        started_in.is_none() && after.last().is_some_and(|last| loops(last.ctx).is_some())
+    }
+
+    /// Whether the starter calls `function`, directly or not, after it has started the thread.
+    fn runs_during(&self, function: FuncId, lifetime: Lifetime, seen: &mut Vec<FuncId>) -> bool {
+        const MAX_SEEN: usize = 64;
+        if seen.contains(&function) {
+            return false;
+        }
+        seen.push(function);
+        // What is too far away to tell counts as called.
+        seen.len() > MAX_SEEN
+            || self.callers(function).iter().any(|site| match site.caller == lifetime.by {
+                true => site.event > lifetime.from,
+                false => self.runs_during(site.caller, lifetime, seen),
+            })
     }
 
     /// Whether a helper only runs on behalf of the starter, and before it starts the thread.

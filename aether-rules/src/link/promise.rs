@@ -183,14 +183,17 @@ fn is_lock_itself(program: &Program, class: ClassId) -> bool {
     !program.left_held(acquire, 0).is_empty() && facts.events_of(local).iter().any(keeps_account)
 }
 
-/// Finds the attributes that a lock has to do with: they are accessed under one, or together with such an attribute.
+/// Finds the attributes that a lock has to do with: they are changed under one, or used together with such an attribute.
 pub(super) fn cover(program: &mut Program) {
     let of_self = |access: &Access| access.receiver == Receiver::Own && matches!(access.place.root, PlaceRoot::Attr(..));
     let places: Vec<Place> = program.all_places().collect();
     let guarded: FxHashSet<Place> = places
         .par_iter()
         .copied()
-        .filter(|&place| program.accesses(place).iter().any(|access| !program.held_at_access(access).is_empty()))
+        .filter(|&place| {
+            let mut writes = program.accesses(place).iter().filter(|access| access.kind.writes());
+            writes.any(|access| !program.held_at_access(access).is_empty())
+        })
         .collect();
     let beside: FxHashSet<FuncId> = places
         .iter()

@@ -34,6 +34,7 @@ pub(super) struct Reach {
     visits: Vec<SmallVec<[Visit; 1]>>,
     main: Vec<bool>,
     maybe_main: Vec<bool>,
+    sure_main: Vec<bool>,
 }
 
 /// Spreads every root over the call graph.
@@ -45,7 +46,7 @@ pub(super) fn propagate(program: &mut Program) {
             callees[site.caller.index()].push((FuncId::at(index), *site));
         }
     }
-    let mut reach = Reach { visits: vec![SmallVec::new(); count], main: vec![false; count], maybe_main: vec![false; count] };
+    let mut reach = Reach { visits: vec![SmallVec::new(); count], main: vec![false; count], maybe_main: vec![false; count], sure_main: vec![false; count] };
     let mut is_root = vec![false; count];
     for (id, root) in program.roots() {
         is_root[root.function.index()] |= root.runs_on.is_thread();
@@ -98,6 +99,10 @@ fn main_thread(program: &Program, reach: &mut Reach, callees: &[Vec<(FuncId, Cal
     let unclaimed = entries.iter().copied().filter(|&id| is_free(reach, id)).collect();
     run_on(&mut reach.main, callees, unclaimed);
     run_on(&mut reach.maybe_main, callees, entries);
+    let bodies = program.modules().map(|(id, _)| program.func_id(id, FuncIx(0)));
+    let starters = program.roots.iter().filter_map(|root| root.started).map(|started| started.by);
+    let starters = starters.filter(|by| reach.main[by.index()]);
+    run_on(&mut reach.sure_main, callees, bodies.chain(starters).collect());
 }
 
 /// Marks functions, and whatever they call.
@@ -137,6 +142,11 @@ impl Program {
     /// Whether a user might run a function on the main thread because its name is public.
     pub(super) fn may_be_on_main(&self, function: FuncId) -> bool {
         self.reach.maybe_main[function.index()]
+    }
+
+    /// Whether the main thread runs a function because a module's body or a function that starts threads calls it.
+    pub(super) fn is_surely_on_main(&self, function: FuncId) -> bool {
+        self.reach.sure_main[function.index()]
     }
 
     /// The roots that reach a function and run on a thread other than the main one.

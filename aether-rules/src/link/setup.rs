@@ -53,7 +53,7 @@ fn by_itself(program: &Program, function: FuncId, hooks: &FxHashSet<FuncId>) -> 
     let (module, local) = program.func_local(function);
     let declaration = program.function(function);
     let constructs =
-        [sym!("__init__"), sym!("__new__"), sym!("__init_subclass__"), sym!("__post_init__"), sym!("__set_name__")];
+        [sym!("__setstate__"), sym!("__init__"), sym!("__new__"), sym!("__init_subclass__"), sym!("__post_init__"), sym!("__set_name__")];
     if local == FuncIx(0) || (declaration.class.is_some() && constructs.contains(&declaration.name)) {
         return Alone::Setup;
     }

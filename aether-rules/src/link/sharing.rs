@@ -126,7 +126,11 @@ impl Program {
         held: &super::locks::LockSet,
         matters: impl Fn(&Access) -> bool,
     ) -> Option<Conflict<'a>> {
-        self.meeting((access, held), &matters, &|access| self.threads_of(access))
+        let credible = |access: &Access, thread, other_thread| match (thread, other_thread) {
+            (ThreadOf::Main, ThreadOf::Root(root)) => self.is_users_side(access, root),
+            _ => true,
+        };
+        self.meeting((access, held), &matters, &|access| self.threads_of(access), &credible)
     }
 
     /// An access on another thread, given which threads run what.
@@ -135,6 +139,7 @@ impl Program {
         (access, held): (&'a Access, &super::locks::LockSet),
         matters: &dyn Fn(&Access) -> bool,
         threads_of: &dyn Fn(&Access) -> Vec<ThreadOf>,
+        credible: &dyn Fn(&Access, ThreadOf, ThreadOf) -> bool,
     ) -> Option<Conflict<'a>> {
         let threads = threads_of(access);
         if threads.is_empty() {
@@ -156,6 +161,9 @@ impl Program {
             for &other_thread in &threads_of(other) {
                 for &thread in &threads {
                     let (one, two) = ((access, thread), (other, other_thread));
+                    if !credible(access, thread, other_thread) || !credible(other, other_thread, thread) {
+                        continue;
+                    }
                     if self.on_own_objects(one, two) || self.in_own_slots(one, two) {
                         continue;
                     }
@@ -194,7 +202,7 @@ impl Program {
         if self.is_decided_by_threads(access.place) {
             // A user who calls what nobody here calls may still bring a second thread.
             let threads_of = |access: &Access| self.threads_with(access, |function| self.may_be_on_main(function));
-            return self.meeting((access, &held), &matters, &threads_of).map(|_| Sharing::Possible);
+            return self.meeting((access, &held), &matters, &threads_of, &|_, _, _| true).map(|_| Sharing::Possible);
         }
         let on_loop = self.function(access.function).flags.is_async;
         match self.promise_of(access.place) {
@@ -203,6 +211,22 @@ impl Program {
             }
             _ => Some(Sharing::Possible),
         }
+    }
+
+    /// Whether a user's thread meets the thread of a root on an object: the program is seen to use it there, or the
+    /// object is meant for several threads, or it starts the thread itself, which leaves its other methods to its user.
+    fn is_users_side(&self, access: &Access, root: RootId) -> bool {
+        let PlaceRoot::Attr(class, _) = access.place.root else { return true };
+        let related = |function: FuncId| {
+            let (module, local) = self.func_local(function);
+            let other = self.enclosing_class(module, local);
+            other.is_some_and(|other| self.class(other).mro.contains(&class) || self.class(class).mro.contains(&other))
+        };
+        let root = self.root(root);
+        self.is_surely_on_main(access.function)
+            || self.promise_of(access.place).is_some()
+            || related(root.function)
+            || root.started.is_some_and(|started| related(started.by))
     }
 
     /// Whether known threads reach a place other than by working on behalf of a coroutine that waits for them.
