@@ -15,6 +15,7 @@ mod cycles;
 mod declared;
 mod definitions;
 mod derived;
+mod dispatch;
 mod feasible;
 mod fresh;
 mod guards;

@@ -100,6 +100,10 @@ fn module_calls(program: &Program, module: ModuleId) -> (Vec<Callee>, Vec<(FuncI
                     for (target, receiver) in targets.into_iter().take(count) {
                         edges.push((target, site(receiver)));
                     }
+                    if callees[call.index()] == Callee::Opaque {
+                        let targets = super::dispatch::targets(program, module, function, call);
+                        edges.extend(targets.into_iter().map(|(target, receiver)| (target, site(receiver))));
+                    }
                     inline_callbacks(program, module, call, callees[call.index()], &mut |target| {
                         edges.push((target, site(Receiver::Own)));
                     });
