@@ -133,7 +133,7 @@ pub(super) fn collect(program: &mut Program) {
     } else {
         let found: Vec<Vec<Place>> = par_modules(snapshot, |module| {
             let mut places = Vec::new();
-            for_each(snapshot, module, &|function| snapshot.thread_visits(function).next().is_some(), &mut |access| {
+            for_each(snapshot, module, &|function| meets_others(snapshot, function), &mut |access| {
                 places.push(access.place);
             });
             places
@@ -170,6 +170,14 @@ pub(super) fn collect(program: &mut Program) {
     program.accesses.all = all;
     program.accesses.ranges = ranges;
     program.accesses.ids = ids;
+}
+
+/// Whether another thread, or a finalizer in the middle of this one, may run a function.
+fn meets_others(program: &Program, function: FuncId) -> bool {
+    program.visits(function).iter().any(|visit| {
+        let runs_on = program.root(visit.root).runs_on;
+        runs_on.is_thread() || runs_on == crate::model::RunsOn::Finalizer
+    })
 }
 
 fn par_modules<T: Send>(program: &Program, work: impl Fn(ModuleId) -> T + Sync) -> Vec<T> {

@@ -175,9 +175,13 @@ fn named_function(program: &Program, module: ModuleId, name: &[Sym]) -> Option<F
     };
     let is_it = |function: &Function, wanted: &[Sym]| match *wanted {
         [name] => function.name == name && function.class.is_none() && function.parent == Some(FuncIx(0)),
-        [class, name] => function.name == name && function.class.is_some_and(|at| facts.classes[at.index()].name == class),
+        [class, name] => {
+            function.name == name && function.class.is_some_and(|at| facts.classes[at.index()].name == class)
+        }
         _ => false,
     };
     let mut wanted = [1, 2].into_iter().filter_map(inside);
-    wanted.find_map(|wanted| facts.functions.iter().position(|function| is_it(function, wanted))).map(|at| program.func_id(module, FuncIx::at(at)))
+    wanted
+        .find_map(|wanted| facts.functions.iter().position(|function| is_it(function, wanted)))
+        .map(|at| program.func_id(module, FuncIx::at(at)))
 }
