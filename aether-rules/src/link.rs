@@ -35,6 +35,7 @@ mod places;
 mod program;
 mod promise;
 mod reach;
+mod receiver;
 mod roots;
 mod setup;
 mod sharing;

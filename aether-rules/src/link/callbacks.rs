@@ -23,7 +23,9 @@ impl Program {
         let facts = &self.modules[module.index()].facts;
         match self.kind(module, term) {
             Kind::Function(function) | Kind::Method(function) => {
-                found.extend(self.expand(Callee::Function(function, Receiver::Own)).into_iter().map(|(target, _)| target));
+                found.extend(
+                    self.expand(Callee::Function(function, Receiver::Own)).into_iter().map(|(target, _)| target),
+                );
                 return;
             }
             Kind::Instance(class) => {
@@ -90,10 +92,12 @@ impl Program {
             Term::Name(_) => {
                 let Some(var) = facts.var_of(term) else { return Vec::new() };
                 let values = facts.vars[var.index()].values.iter();
-                values.flat_map(|&value| match facts.terms.get(value) {
-                    Term::Entered(inner) => vec![(module, inner)],
-                    _ => vec![(module, value)],
-                }).collect()
+                values
+                    .flat_map(|&value| match facts.terms.get(value) {
+                        Term::Entered(inner) => vec![(module, inner)],
+                        _ => vec![(module, value)],
+                    })
+                    .collect()
             }
             Term::Attr(base, name) => match self.kind(module, base) {
                 Kind::Instance(class) | Kind::Class(class) => {

@@ -49,27 +49,8 @@ pub(super) type Elements = FxHashMap<VarIx, Vec<TermId>>;
 /// The methods and attributes of one module's classes, before bases are known.
 pub(super) fn collect(program: &Program, module: ModuleId) -> (Vec<ClassInfo>, Elements) {
     let facts = &program.module(module).facts;
-    let mut classes: Vec<ClassInfo> = vec![ClassInfo::default(); facts.classes.len()];
+    let mut classes = bodies(program, module);
     let mut elements = Elements::default();
-    for (info, class) in classes.iter_mut().zip(&facts.classes) {
-        for &method in &class.methods {
-            let function = &facts.functions[method.index()];
-            // `@size.setter` has the name of the getter, which is what a read runs.
-            let is_setter = function.decorators.iter().any(|&decorator| {
-                matches!(facts.terms.get(decorator), Term::Attr(_, name) if name == sym!("setter") || name == sym!("deleter"))
-            });
-            if !is_setter || !info.methods.contains_key(&function.name) {
-                info.methods.insert(function.name, program.func_id(module, method));
-            }
-        }
-    }
-    for (index, var) in facts.vars.iter().enumerate() {
-        if let crate::facts::ScopeKind::Class(class) = facts.scopes[var.scope.index()].kind
-            && !var.values.iter().all(|&value| matches!(facts.terms.get(value), Term::Function(_)))
-        {
-            classes[class.index()].attrs.entry(var.name).or_default().class_var = Some(VarIx::at(index));
-        }
-    }
     for (index, _) in facts.functions.iter().enumerate() {
         let function = FuncIx::at(index);
         for event in facts.events_of(function) {
@@ -108,6 +89,32 @@ pub(super) fn collect(program: &Program, module: ModuleId) -> (Vec<ClassInfo>, E
         }
     }
     (classes, elements)
+}
+
+/// What the class bodies of a module define.
+fn bodies(program: &Program, module: ModuleId) -> Vec<ClassInfo> {
+    let facts = &program.module(module).facts;
+    let mut classes: Vec<ClassInfo> = vec![ClassInfo::default(); facts.classes.len()];
+    for (info, class) in classes.iter_mut().zip(&facts.classes) {
+        for &method in &class.methods {
+            let function = &facts.functions[method.index()];
+            // `@size.setter` has the name of the getter, which is what a read runs.
+            let is_setter = function.decorators.iter().any(|&decorator| {
+                matches!(facts.terms.get(decorator), Term::Attr(_, name) if name == sym!("setter") || name == sym!("deleter"))
+            });
+            if !is_setter || !info.methods.contains_key(&function.name) {
+                info.methods.insert(function.name, program.func_id(module, method));
+            }
+        }
+    }
+    for (index, var) in facts.vars.iter().enumerate() {
+        if let crate::facts::ScopeKind::Class(class) = facts.scopes[var.scope.index()].kind
+            && !var.values.iter().all(|&value| matches!(facts.terms.get(value), Term::Function(_)))
+        {
+            classes[class.index()].attrs.entry(var.name).or_default().class_var = Some(VarIx::at(index));
+        }
+    }
+    classes
 }
 
 fn put(

@@ -18,7 +18,8 @@ pub(super) fn targets(program: &Program, module: ModuleId, function: FuncIx, cal
         Term::Attr(base, _) => program.receiver(module, function, base),
         _ => Receiver::Own,
     };
-    let given = || facts.positional(call, 0).map_or(Receiver::Unknown, |arg| program.receiver(module, function, arg.value));
+    let given =
+        || facts.positional(call, 0).map_or(Receiver::Unknown, |arg| program.receiver(module, function, arg.value));
     let mut found = Vec::new();
     for (at, literal) in literals(program, module, table) {
         let facts = &program.module(at).facts;

@@ -15,7 +15,8 @@ impl Program {
         let facts = &self.modules[module.index()].facts;
         let EventKind::Call(call) = facts.events[site.event.index()].kind else { return false };
         let is_fresh = |term: TermId| {
-            self.receiver(module, function, term) == Receiver::Fresh && self.is_unpublished(module, function, term, site.event)
+            self.receiver(module, function, term) == Receiver::Fresh
+                && self.is_unpublished(module, function, term, site.event)
         };
         if let Term::Attr(base, _) = facts.terms.get(facts.calls[call.index()].callee)
             && matches!(self.kind(module, base), Kind::Instance(_))

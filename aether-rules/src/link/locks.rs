@@ -79,7 +79,6 @@ pub(super) fn compute(program: &mut Program) {
 }
 
 /// By function: whether any lock may be held in it.
-#[expect(clippy::iter_over_hash_type, reason = "sets flags, in no order")]
 fn holding(program: &Program) -> Vec<bool> {
     let mut holding: Vec<bool> = program.locks.entry.iter().map(|entry| !entry.is_empty()).collect();
     for (id, module) in program.modules() {

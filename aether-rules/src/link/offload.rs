@@ -48,9 +48,14 @@ pub(super) fn settle(program: &Program, module: ModuleId, started: Started, call
     // One thread runs all of them, unless the call says otherwise.
     let facts = &program.modules[module.index()].facts;
     let one_thread = name == qual!("asgiref.sync.sync_to_async")
-        && facts.keyword(started.call, sym!("thread_sensitive")).is_none_or(|arg| facts.terms.get(arg.value) == Term::Const(Const::True));
+        && facts
+            .keyword(started.call, sym!("thread_sensitive"))
+            .is_none_or(|arg| facts.terms.get(arg.value) == Term::Const(Const::True));
     let root = Root { self_parallel: root.self_parallel && !one_thread, ..root };
-    if !is_awaited(program, module, started) || runs_in_several_tasks(program, started.by, 0) || is_everybodys(program, module, started, callback) {
+    if !is_awaited(program, module, started)
+        || runs_in_several_tasks(program, started.by, 0)
+        || is_everybodys(program, module, started, callback)
+    {
         return root;
     }
     Root { shares_self: false, handed: Handed::Lent, ..root }

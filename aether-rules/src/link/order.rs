@@ -181,9 +181,11 @@ impl Program {
         seen.push(function);
         // What is too far away to tell counts as called.
         seen.len() > MAX_SEEN
-            || self.callers(function).iter().any(|site| match site.caller == lifetime.by {
-                true => site.event > lifetime.from,
-                false => self.runs_during(site.caller, lifetime, seen),
+            || self.callers(function).iter().any(|site| {
+                if site.caller == lifetime.by {
+                    return site.event > lifetime.from;
+                }
+                self.runs_during(site.caller, lifetime, seen)
             })
     }
 
@@ -195,9 +197,11 @@ impl Program {
         is_helper
             && !self.escapes(function)
             && self.thread_visits(function).next().is_none()
-            && sites.iter().all(|site| match site.caller == lifetime.by {
-                true => site.event <= lifetime.from,
-                false => self.is_setup(site.caller) || self.runs_before(site.caller, lifetime, depth + 1),
+            && sites.iter().all(|site| {
+                if site.caller == lifetime.by {
+                    return site.event <= lifetime.from;
+                }
+                self.is_setup(site.caller) || self.runs_before(site.caller, lifetime, depth + 1)
             })
     }
 

@@ -95,7 +95,9 @@ impl Program {
         before.any(|(at, event)| {
             let EventKind::Store(target, value) = event.kind else { return false };
             let Term::Attr(base, flag) = facts.terms.get(target) else { return false };
-            if facts.terms.get(value) != Term::Const(Const::True) || !matches!(self.kind(access.module, base), Kind::Instance(_)) {
+            if facts.terms.get(value) != Term::Const(Const::True)
+                || !matches!(self.kind(access.module, base), Kind::Instance(_))
+            {
                 return false;
             }
             let held = self.held(access.module, access.function, crate::facts::EventIx(first + at as u32));
@@ -139,6 +141,7 @@ impl Program {
                 && !self.held_at_access(other).meets(held)
         });
         let mut others = others.peekable();
-        others.peek().is_some() && others.all(|other| self.is_while_stopped(other) || self.is_after_closing(access, other))
+        others.peek().is_some()
+            && others.all(|other| self.is_while_stopped(other) || self.is_after_closing(access, other))
     }
 }

@@ -89,7 +89,8 @@ pub(super) fn promise(program: &mut Program) {
         .map(|index| class_promise(snapshot, ClassId::at(index)))
         .collect();
     let classes = snapshot.classes.iter().map(|info| {
-        let inherited = |part: fn(&ClassPromise) -> Option<Promise>| info.mro.iter().find_map(|class| part(&own[class.index()]));
+        let inherited =
+            |part: fn(&ClassPromise) -> Option<Promise>| info.mro.iter().find_map(|class| part(&own[class.index()]));
         ClassPromise {
             objects: inherited(|promise| promise.objects),
             objects_whole: inherited(|promise| promise.objects_whole),
@@ -152,7 +153,8 @@ fn class_promise(program: &Program, class: ClassId) -> ClassPromise {
 /// Whether the name of a lock says no more than that it is one.
 fn is_just_a_lock(name: &str) -> bool {
     let name = name.trim_matches('_').to_ascii_lowercase();
-    let plain = ["lock", "rlock", "mutex", "cond", "condition", "cv", "guard", "thread_lock", "state_lock", "instance_lock"];
+    let plain =
+        ["lock", "rlock", "mutex", "cond", "condition", "cv", "guard", "thread_lock", "state_lock", "instance_lock"];
     plain.contains(&name.as_str())
 }
 
@@ -177,7 +179,9 @@ fn is_lock_itself(program: &Program, class: ClassId) -> bool {
     let (module, local) = program.func_local(acquire);
     let facts = &program.modules[module.index()].facts;
     let keeps_account = |event: &crate::facts::Event| match event.kind {
-        EventKind::Store(target, _) | EventKind::Augment(target, _) => matches!(facts.terms.get(target), Term::Attr(..)),
+        EventKind::Store(target, _) | EventKind::Augment(target, _) => {
+            matches!(facts.terms.get(target), Term::Attr(..))
+        }
         _ => false,
     };
     !program.left_held(acquire, 0).is_empty() && facts.events_of(local).iter().any(keeps_account)
@@ -185,7 +189,8 @@ fn is_lock_itself(program: &Program, class: ClassId) -> bool {
 
 /// Finds the attributes that a lock has to do with: they are changed under one, or used together with such an attribute.
 pub(super) fn cover(program: &mut Program) {
-    let of_self = |access: &Access| access.receiver == Receiver::Own && matches!(access.place.root, PlaceRoot::Attr(..));
+    let of_self =
+        |access: &Access| access.receiver == Receiver::Own && matches!(access.place.root, PlaceRoot::Attr(..));
     let places: Vec<Place> = program.all_places().collect();
     let guarded: FxHashSet<Place> = places
         .par_iter()
@@ -297,7 +302,8 @@ fn declared(program: &Program, module: ModuleId, guards: &mut FxHashMap<Place, G
                 let class = program.class_id(module, class);
                 let owner = program.attr_owner(class, var.name);
                 let stored = program.class(owner).attrs.get(&var.name).is_some_and(|attr| !attr.stores.is_empty());
-                let root = if stored { PlaceRoot::Attr(owner, var.name) } else { PlaceRoot::ClassAttr(owner, var.name) };
+                let root =
+                    if stored { PlaceRoot::Attr(owner, var.name) } else { PlaceRoot::ClassAttr(owner, var.name) };
                 Place { root, path: Qual::ROOT }
             }
             _ => continue,
@@ -321,12 +327,18 @@ fn annotated_guard(program: &Program, module: ModuleId, annotation: TermId) -> O
         let named = match facts.terms.get(facts.calls[call.index()].callee) {
             Term::Attr(_, name) => name == sym!("GuardedBy"),
             callee => {
-                let is_guard = program.kind(module, facts.calls[call.index()].callee) == Kind::Lib(qual!("aether.GuardedBy"));
-                is_guard || matches!(callee, Term::Name(_)) && facts.var_of(facts.calls[call.index()].callee)
-                    .is_some_and(|var| facts.vars[var.index()].name == sym!("GuardedBy"))
+                let is_guard =
+                    program.kind(module, facts.calls[call.index()].callee) == Kind::Lib(qual!("aether.GuardedBy"));
+                is_guard
+                    || matches!(callee, Term::Name(_))
+                        && facts
+                            .var_of(facts.calls[call.index()].callee)
+                            .is_some_and(|var| facts.vars[var.index()].name == sym!("GuardedBy"))
             }
         };
-        let Term::Const(crate::facts::Const::Str(lock)) = facts.terms.get(facts.positional(call, 0)?.value) else { return None };
+        let Term::Const(crate::facts::Const::Str(lock)) = facts.terms.get(facts.positional(call, 0)?.value) else {
+            return None;
+        };
         named.then_some(lock)
     })
 }

@@ -111,24 +111,7 @@ fn spawned_by(program: &Program, module: ModuleId, started: Started, roots: &mut
                 if spawn.runs_on == RunsOn::Pool && program.runs_in_process(module, call) {
                     return;
                 }
-                let parallel = match spawn.runs_on {
-                    RunsOn::Pool => !program.single_worker(module, call),
-                    runs_on => runs_on.is_self_parallel() || (repeated && runs_on.is_thread()),
-                };
-                let callbacks = program.callbacks(module, arg.value).into_iter();
-                for function in callbacks.filter(|&callback| !program.runs_on_loop(callback, spawn.runs_on)) {
-                    let root = Root {
-                        function,
-                        runs_on: spawn.runs_on,
-                        self_parallel: parallel,
-                        shares_self: true,
-                        own_self: false,
-                        handed: Handed::Over,
-                        span,
-                        started: Some(started),
-                    };
-                    roots.push(super::offload::settle(program, module, started, arg.value, root));
-                }
+                given_to_library(program, module, (started, spawn.runs_on), arg.value, roots);
             } else if spawns::is_threading_server(name) {
                 handlers(program, module, call, span, roots);
             }
@@ -161,6 +144,30 @@ fn spawned_by(program: &Program, module: ModuleId, started: Started, roots: &mut
     super::declared::called(program, module, started, span, roots);
     if program.library_callee(module, call) == Some(qual!("threading.Thread.__init__")) {
         super_target(program, module, started, span, roots);
+    }
+}
+
+/// The functions that a library call runs on another thread.
+fn given_to_library(program: &Program, module: ModuleId, (started, runs_on): (Started, RunsOn), callback: TermId, roots: &mut Vec<Root>) {
+    let facts = &program.modules[module.index()].facts;
+    let span = program.span(module, facts.calls[started.call.index()].range);
+    let self_parallel = match runs_on {
+        RunsOn::Pool => !program.single_worker(module, started.call),
+        runs_on => runs_on.is_self_parallel() || (program.in_loop(module, started.ctx) && runs_on.is_thread()),
+    };
+    let functions = program.callbacks(module, callback).into_iter();
+    for function in functions.filter(|&function| !program.runs_on_loop(function, runs_on)) {
+        let root = Root {
+            function,
+            runs_on,
+            self_parallel,
+            shares_self: true,
+            own_self: false,
+            handed: Handed::Over,
+            span,
+            started: Some(started),
+        };
+        roots.push(super::offload::settle(program, module, started, callback, root));
     }
 }
 

@@ -52,8 +52,14 @@ pub(super) fn find(program: &Program) -> Vec<bool> {
 fn by_itself(program: &Program, function: FuncId, hooks: &FxHashSet<FuncId>) -> Alone {
     let (module, local) = program.func_local(function);
     let declaration = program.function(function);
-    let constructs =
-        [sym!("__setstate__"), sym!("__init__"), sym!("__new__"), sym!("__init_subclass__"), sym!("__post_init__"), sym!("__set_name__")];
+    let constructs = [
+        sym!("__setstate__"),
+        sym!("__init__"),
+        sym!("__new__"),
+        sym!("__init_subclass__"),
+        sym!("__post_init__"),
+        sym!("__set_name__"),
+    ];
     if local == FuncIx(0) || (declaration.class.is_some() && constructs.contains(&declaration.name)) {
         return Alone::Setup;
     }
@@ -150,8 +156,12 @@ impl Program {
         }
         facts.ctx_chain(ctx).any(|(_, ctx)| match ctx.kind {
             CtxKind::Branch(test, arm) => match facts.terms.get(test) {
-                Term::Compare(Comparison::NotEq, a, b) => arm == Arm::Then && (self.is_pid(module, a) || self.is_pid(module, b)),
-                Term::Compare(Comparison::Eq, a, b) => arm == Arm::Else && (self.is_pid(module, a) || self.is_pid(module, b)),
+                Term::Compare(Comparison::NotEq, a, b) => {
+                    arm == Arm::Then && (self.is_pid(module, a) || self.is_pid(module, b))
+                }
+                Term::Compare(Comparison::Eq, a, b) => {
+                    arm == Arm::Else && (self.is_pid(module, a) || self.is_pid(module, b))
+                }
                 _ => false,
             },
             _ => false,

@@ -14,7 +14,8 @@ impl Program {
     pub(super) fn in_own_slots(&self, a: (&Access, ThreadOf), b: (&Access, ThreadOf)) -> bool {
         let (ThreadOf::Root(x), ThreadOf::Root(y)) = (a.1, b.1) else { return false };
         let (first, second) = (self.root(x), self.root(y));
-        let same_function = first.function == second.function && a.0.function == first.function && b.0.function == first.function;
+        let same_function =
+            first.function == second.function && a.0.function == first.function && b.0.function == first.function;
         if !same_function {
             return false;
         }
@@ -37,7 +38,8 @@ impl Program {
         let Some(arg) = self.handed_to(module, of, position) else { return false };
         let facts = &self.modules[arg.module.index()].facts;
         let Some(var) = facts.var_of(arg.term) else { return false };
-        let is_local = matches!(facts.var_scope(var), ScopeKind::Function(_) | ScopeKind::Comprehension | ScopeKind::Module);
+        let is_local =
+            matches!(facts.var_scope(var), ScopeKind::Function(_) | ScopeKind::Comprehension | ScopeKind::Module);
         is_local
             && facts.vars[var.index()].values.iter().all(|&value| match facts.terms.get(value) {
                 Term::Element(numbers) => self.is_call_of(arg.module, numbers, qual!("builtins.range")),

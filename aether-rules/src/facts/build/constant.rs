@@ -36,9 +36,9 @@ impl Builder {
             // A context comes after its parent.
             dead[index] = dead[ctx.parent.index()]
                 || match ctx.kind {
-                    CtxKind::Branch(test, arm) => self
-                        .decided(test, &constant, 0)
-                        .is_some_and(|holds| holds != (arm == Arm::Then)),
+                    CtxKind::Branch(test, arm) => {
+                        self.decided(test, &constant, 0).is_some_and(|holds| holds != (arm == Arm::Then))
+                    }
                     _ => false,
                 };
         }

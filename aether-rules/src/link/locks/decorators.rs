@@ -64,9 +64,10 @@ impl Program {
                 }
                 for (_, ctx) in facts.ctx_chain(ctx) {
                     let CtxKind::With(term, _) = ctx.kind else { continue };
-                    found.extend(self.lock_of(module, wrapper_ix, term).filter(|&lock| {
-                        !matches!(self.lock(lock).place.root, PlaceRoot::Cell(..))
-                    }));
+                    found.extend(
+                        self.lock_of(module, wrapper_ix, term)
+                            .filter(|&lock| !matches!(self.lock(lock).place.root, PlaceRoot::Cell(..))),
+                    );
                     if let Term::Attr(_, name) = facts.terms.get(term)
                         && let Some(class) = self.class_of(decorated)
                     {

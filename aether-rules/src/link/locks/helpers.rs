@@ -144,7 +144,9 @@ fn is_hook(program: &Program, function: FuncId) -> bool {
             Term::Call(call) => facts.calls[call.index()].callee,
             _ => exception,
         });
-        exception.is_some_and(|exception| program.kind(module, exception) == Kind::Lib(qual!("builtins.NotImplementedError")))
+        exception.is_some_and(|exception| {
+            program.kind(module, exception) == Kind::Lib(qual!("builtins.NotImplementedError"))
+        })
     })
 }
 
