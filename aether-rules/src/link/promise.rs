@@ -6,6 +6,8 @@
 //!
 //! *Invariant:* a promise is read off what the owner has or says, never off the owner's name.
 
+mod guard;
+
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -15,10 +17,10 @@ use super::kind::{ClassId, FuncId, Kind, ModuleId};
 use super::locks::LockId;
 use super::places::{Place, PlaceRoot};
 use super::program::Program;
-use crate::facts::{Container, EventKind, FuncIx, Qual, Sym, Term, TermId};
+use crate::facts::{EventKind, Sym, Term};
 use crate::model::Role;
 use crate::source::Span;
-use crate::{qual, sym};
+use crate::sym;
 
 /// Why a class or module is taken to promise thread safety.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +106,7 @@ pub(super) fn promise(program: &mut Program) {
         .collect();
     let mut guards = FxHashMap::default();
     for index in 0..snapshot.modules.len() {
-        declared(snapshot, ModuleId::at(index), &mut guards);
+        guard::declared(snapshot, ModuleId::at(index), &mut guards);
     }
     program.promises = Promises { classes, modules, guards, covered: FxHashSet::default() };
 }
@@ -283,78 +285,6 @@ fn module_promise(program: &Program, module: ModuleId) -> Option<Promise> {
     promises.sort_by_key(|&promise| rank(promise));
     let documented = || Promise::Documented(program.span(module, facts.functions[0].name_range));
     promises.first().copied().or_else(|| facts.says_thread_safe.then(documented))
-}
-
-/// Guards declared by comments and annotations of one module.
-fn declared(program: &Program, module: ModuleId, guards: &mut FxHashMap<Place, Guard>) {
-    let facts = &program.modules[module.index()].facts;
-    for guard in &facts.guards {
-        let function = FuncIx(0);
-        let Some((place, _)) = program.place(module, function, guard.target) else { continue };
-        let span = program.span(module, guard.range);
-        guards.insert(place, Guard { lock: guarding_lock(program, module, place, guard.lock), name: guard.lock, span });
-    }
-    for (index, var) in facts.vars.iter().enumerate() {
-        let Some(name) = annotated_guard(program, module, var.annotation) else { continue };
-        let place = match facts.var_scope(crate::facts::VarIx::at(index)) {
-            crate::facts::ScopeKind::Module => Place { root: PlaceRoot::Global(module, var.name), path: Qual::ROOT },
-            crate::facts::ScopeKind::Class(class) => {
-                let class = program.class_id(module, class);
-                let owner = program.attr_owner(class, var.name);
-                let stored = program.class(owner).attrs.get(&var.name).is_some_and(|attr| !attr.stores.is_empty());
-                let root =
-                    if stored { PlaceRoot::Attr(owner, var.name) } else { PlaceRoot::ClassAttr(owner, var.name) };
-                Place { root, path: Qual::ROOT }
-            }
-            _ => continue,
-        };
-        let span = program.span(module, var.range);
-        guards.insert(place, Guard { lock: guarding_lock(program, module, place, name), name, span });
-    }
-}
-
-/// `Annotated[T, GuardedBy("_lock")]`
-fn annotated_guard(program: &Program, module: ModuleId, annotation: TermId) -> Option<Sym> {
-    let facts = &program.modules[module.index()].facts;
-    let Term::Item(base, inner) = facts.terms.get(annotation) else { return None };
-    let Kind::Lib(name) = program.kind(module, base) else { return None };
-    if name != qual!("typing.Annotated") && name != qual!("typing_extensions.Annotated") {
-        return None;
-    }
-    let Term::Display(Container::Tuple, list) = facts.terms.get(inner) else { return None };
-    facts.terms.list(list).iter().find_map(|&part| {
-        let Term::Call(call) = facts.terms.get(part) else { return None };
-        let named = match facts.terms.get(facts.calls[call.index()].callee) {
-            Term::Attr(_, name) => name == sym!("GuardedBy"),
-            callee => {
-                let is_guard =
-                    program.kind(module, facts.calls[call.index()].callee) == Kind::Lib(qual!("aether.GuardedBy"));
-                is_guard
-                    || matches!(callee, Term::Name(_))
-                        && facts
-                            .var_of(facts.calls[call.index()].callee)
-                            .is_some_and(|var| facts.vars[var.index()].name == sym!("GuardedBy"))
-            }
-        };
-        let Term::Const(crate::facts::Const::Str(lock)) = facts.terms.get(facts.positional(call, 0)?.value) else {
-            return None;
-        };
-        named.then_some(lock)
-    })
-}
-
-/// The lock of that name beside a place.
-fn guarding_lock(program: &Program, module: ModuleId, place: Place, name: Sym) -> Option<LockId> {
-    let beside = |root| program.lock_at(Place { root, path: Qual::ROOT });
-    match place.root {
-        PlaceRoot::Attr(class, _) | PlaceRoot::ClassAttr(class, _) => {
-            let owner = program.attr_owner(class, name);
-            beside(PlaceRoot::Attr(owner, name))
-                .or_else(|| beside(PlaceRoot::ClassAttr(owner, name)))
-                .or_else(|| beside(PlaceRoot::Global(module, name)))
-        }
-        _ => beside(PlaceRoot::Global(module, name)),
-    }
 }
 
 impl Program {

@@ -61,7 +61,8 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// A thread that runs a loop of its own is taken to be that loop's thread. `loop.stop()` from the thread that
+    /// A thread that runs a loop of its own is taken to be that loop's thread, also where only the name says that it is a
+    /// loop (`self.io_loop.start()`). `loop.stop()` from the thread that
     /// started the loop's thread is reported where the loop is known to run there.
     ///
     /// ## References

@@ -64,6 +64,8 @@ declare_rule! {
     /// ## Limits
     /// A bare read of a reference or flag is atomic and often deliberate (the fast path of a double check): it is
     /// reported only where the guard is declared. Helpers named `…_locked` are trusted to be called with the lock held.
+    /// What runs in a forked child (`os.register_at_fork`, `…_after_fork`) has no second thread, and what refuses to run
+    /// while the object runs (`if self.running: raise …`) is shown under `--all` only.
     ///
     /// ## References
     /// - [RacerD: lock-consistency as evidence of intent](https://fbinfer.com/docs/checker-racerd/)

@@ -52,7 +52,8 @@ declare_rule! {
     ///
     /// ## Limits
     /// `list(d)`, `tuple(d)`, `sorted(d)`, `d.copy()` of a built-in container copy in one step and are safe. A list
-    /// that others only append to is iterated safely: the loop may or may not see the new elements.
+    /// that others only append to is iterated safely: the loop may or may not see the new elements. A loop after
+    /// `self.closed = True`, set under the lock under which everybody tests it before adding, is shown under `--all` only.
     ///
     /// ## References
     /// - [Thread safety guarantees](https://docs.python.org/3/library/threadsafety.html)
