@@ -21,6 +21,7 @@ mod comprehension;
 mod constant;
 mod expr;
 mod function;
+mod guard;
 mod scope;
 mod stmt;
 
@@ -77,6 +78,8 @@ struct Builder {
     ctxs: Vec<Ctx>,
     events: Vec<Event>,
     imports: Vec<Import>,
+    /// Declared by annotations so far.
+    guards: Vec<DeclaredGuard>,
     frames: Vec<Frame>,
     scope: ScopeIx,
     ctx: CtxIx,
@@ -111,6 +114,7 @@ impl Builder {
             ctxs: Vec::new(),
             events: Vec::new(),
             imports: Vec::new(),
+        guards: Vec::new(),
             frames: Vec::new(),
             scope: ScopeIx(0),
             ctx: CtxIx(0),
@@ -241,7 +245,7 @@ impl Builder {
 
     /// Pairs `guarded-by` comments with the assignment on their line, or on the line after a comment of its own.
     fn declared_guards(&self, comments: &[Comment], text: &str) -> Vec<DeclaredGuard> {
-        let mut guards = Vec::new();
+        let mut guards = self.guards.clone();
         for comment in comments {
             let CommentKind::GuardedBy { lock, text: written } = &comment.kind else { continue };
             let line = if comment.own_line {

@@ -6,6 +6,7 @@
 //!
 //! *Invariant:* a [`LockSet`] is a *must* set: empty means "none proven", not "none held".
 
+mod atomic;
 mod decorators;
 mod helpers;
 mod lookup;

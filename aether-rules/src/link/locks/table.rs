@@ -20,6 +20,7 @@ pub(super) fn enumerate(program: &mut Program) {
         .map(|index| mentioned_locks(snapshot, ModuleId::at(index)))
         .collect();
     let mut declared = declared_locks(program);
+    declared.extend(super::atomic::locks(program));
     declared.sort_by_key(|lock| lock.place);
     for lock in found.into_iter().flatten().chain(declared) {
         let next = LockId(program.locks.all.len() as u32);
