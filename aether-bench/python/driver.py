@@ -1,14 +1,19 @@
-"""Runs a Python workload on real threads and reports what it counted. Standard library only, Python >= 3.9.
+"""Runs a Python workload on real threads and reports what it counted. Standard library only, Python >= 3.8.
 
 `aether-bench` carries this file and talks to it over standard input and output, one JSON object a line:
 
-    -> {"threads": 4, "warm_ns": …, "measure_ns": …, "window_ns": …, "hard_ns": …, "rate": null}
-    <- {"kind": "ready", "tids": […]}            every thread exists, none works yet
-    <- {"kind": "result", "workers": […], …}     or {"kind": "error", "what": …, "traceback": …}
+    -> {"threads": 4, "warm_ns": ..., "measure_ns": ..., "window_ns": ..., "hard_ns": ..., "rate": null}
+    <- {"kind": "ready", "tids": [...]}            every thread exists, none works yet
+    <- {"kind": "result", "workers": [...], ...}     or {"kind": "error", "what": ..., "traceback": ...}
 
 Deadlines live in the workers: 64 threads that fight for the GIL starve any coordinator. Hangs are the parent's business.
 A workload that raises, exits, prints or forks gives an error and never a number.
 """
+
+import sys
+
+if sys.version_info < (3, 8):
+    sys.exit("Python 3.8 or later is needed; this is %d.%d" % sys.version_info[:2])
 
 import ast
 import faulthandler
@@ -19,14 +24,13 @@ import itertools
 import json
 import os
 import queue
-import sys
 import tempfile
 import threading
 import time
 import traceback
 
 QUOTA = 3  # windows every worker notes before any may stop
-KEPT = 20_000  # durations kept per run, over all workers
+KEPT = 20000  # durations kept per run, over all workers
 
 clock = time.perf_counter_ns
 cpu_clock = time.thread_time_ns
@@ -104,7 +108,11 @@ def load(path, function, setup):
         function = "workload"
     if function is None and setup is None:
         code = compile(tree, path, "exec")
-        return lambda: exec(code, {"__name__": "__main__", "__file__": path})
+
+        def body():
+            exec(code, {"__name__": "__main__", "__file__": path})
+
+        return body
     name = os.path.splitext(os.path.basename(path))[0]
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
@@ -120,9 +128,12 @@ def top_level_names(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             yield node.name
         elif isinstance(node, ast.Assign):
-            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    yield target.id
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            yield from (alias.asname or alias.name for alias in node.names)
+            for alias in node.names:
+                yield alias.asname or alias.name
 
 
 def find(module, name, path):

@@ -110,6 +110,27 @@ fn a_script_that_cannot_be_loaded_says_why() {
 }
 
 #[test]
+#[cfg(unix)]
+fn an_interpreter_that_is_too_old_says_so() {
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    for version in ["2.7.18", "3.6.15", "3.7.16"] {
+        let python = home.join(".pyenv/versions").join(version).join("bin/python");
+        if !python.exists() {
+            continue;
+        }
+        let folder = TempDir::new().expect("a temporary folder");
+        let mut subject = subject(&folder, "def workload(): pass\n");
+        subject.python = python;
+        match subject.begin_block(&CancelToken::default()) {
+            Err(ProfileError::Python(PythonError::Died { stderr, .. })) => {
+                assert!(stderr.contains("3.8 or later"), "{stderr}");
+            }
+            other => panic!("{version}: {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn printing_before_the_measurement_and_a_body_without_a_function_are_fine() {
     let code = "print('loaded')\ndef workload():\n    sum(range(100))\n";
     assert_eq!(measure(code, &shot(3)).expect("nothing wrong"), 3);
@@ -156,7 +177,7 @@ fn a_whole_profile_of_sleeping_threads_scales() {
     assert!(recommended.expect("measured").sojourn_ns.is_some());
 }
 
-/// The driver promises Python 3.9; every interpreter that is installed here must agree.
+/// The driver promises Python 3.8; every interpreter that is installed here must agree.
 #[test]
 fn every_installed_interpreter_runs_the_driver() {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
@@ -166,7 +187,7 @@ fn every_installed_interpreter_runs_the_driver() {
         let name = folder.file_name().to_string_lossy().into_owned();
         let minor = name.strip_prefix("3.").and_then(|rest| rest.split('.').next()?.parse().ok());
         let python = folder.path().join("bin/python3");
-        if minor.is_none_or(|minor: u32| minor < 9) || !python.exists() {
+        if minor.is_none_or(|minor: u32| minor < 8) || !python.exists() {
             continue;
         }
         let scratch = TempDir::new().expect("a temporary folder");

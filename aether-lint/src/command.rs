@@ -7,7 +7,6 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use aether_bench::python::StudyError;
 use aether_bench::regress::curves::NoCounterpart;
@@ -27,6 +26,8 @@ mod explain;
 mod profile;
 mod rules;
 mod status;
+
+pub(crate) use check::{Shown, flags, repository_root};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,22 +80,22 @@ pub(crate) enum CommandError {
 }
 
 /// Runs the command line `args`, the program's name first.
-pub(crate) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
+pub(crate) fn run(args: impl Iterator<Item = OsString>) -> u8 {
     let cli = match args::parse(args) {
         Ok(cli) => cli,
         Err(usage) => {
             // Help and version go to standard output, mistakes to standard error; a closed pipe is nobody's fault.
             let _ = usage.print();
-            return ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2));
+            return u8::try_from(usage.exit_code()).unwrap_or(2);
         }
     };
     let terminal = terminal(&cli.global);
     match dispatch(&cli, &terminal) {
-        Ok(Outcome::Clean) => ExitCode::SUCCESS,
-        Ok(Outcome::Problems) => ExitCode::from(1),
+        Ok(Outcome::Clean) => 0,
+        Ok(Outcome::Problems) => 1,
         Err(error) => {
             complain(&error, &terminal);
-            ExitCode::from(2)
+            2
         }
     }
 }
@@ -145,7 +146,7 @@ fn working_directory() -> Result<PathBuf, CommandError> {
 }
 
 /// The configurations of this run: those of `--config`, with `flags` on top.
-fn hierarchy(global: &GlobalArgs, flags: Layer, cwd: &Path) -> Result<Hierarchy, CommandError> {
+pub(crate) fn hierarchy(global: &GlobalArgs, flags: Layer, cwd: &Path) -> Result<Hierarchy, CommandError> {
     let mut settings = Layer::default();
     let mut file: Option<&str> = None;
     for word in &global.config {

@@ -21,7 +21,7 @@ use crate::read::{self, Kind};
 mod names;
 mod walk;
 
-pub(crate) use names::printable;
+pub(crate) use names::{display, printable};
 
 /// Why there is nothing to check.
 #[derive(Debug, Error)]

@@ -190,10 +190,16 @@ fn diagnose(rule: &'static Rule, level: Level, finding: Finding) -> Diagnostic {
     }
 }
 
+/// How many lines a text has, the last one with or without its end.
+fn lines(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    bytes.iter().filter(|&&byte| byte == b'\n').count() + usize::from(bytes.last().is_some_and(|&byte| byte != b'\n'))
+}
+
 fn statistics(program: &Program, files: &[AnalyzedFile]) -> Statistics {
     let mut statistics = Statistics {
         files: files.len(),
-        lines: files.par_iter().map(|file| file.text.lines().count()).sum(),
+        lines: files.par_iter().map(|file| lines(&file.text)).sum(),
         roots: program.roots().count(),
         shared_places: program.place_count(),
         ..Statistics::default()

@@ -25,7 +25,7 @@ pub(crate) fn explain(program: &Program, finding: Finding, access: &Access, shar
             finding.note(format!("inferred: what owns `{name}` {}, and no common lock is held", promise.text()))
         }
         Sharing::Possible => finding.note(format!(
-            "no thread that reaches `{name}` is started in the analysed code; it is real once two threads do"
+            "no two threads are known to reach `{name}` at the same time; it is real once they do"
         )),
     }
 }

@@ -1,4 +1,4 @@
-//! The thread that feeds the law and carries out what it decides.
+//! Feeds the law and carries out what it decides, on a thread of the pool's.
 //!
 //! It ticks only while there is work, reads the workers' CPU times only when the law asks, and takes no lock that a
 //! task's code could hold: under Python it never needs the GIL.
@@ -6,11 +6,12 @@
 //! *Invariant:* asleep while the pool is idle; a submission wakes it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::PoolConfig;
-use super::inner::Inner;
+use super::crew::Crew;
+use super::gate::Start;
 use super::law::{Law, Limits, Snapshot};
 use super::metrics::{Logged, Rates};
 use crate::os::host::{self, ForeignMeter, own_cpu_ns};
@@ -86,38 +87,40 @@ impl Controller {
         self.bell.notify_one();
     }
 
-    /// Changes the bounds of a pool that runs.
-    pub(super) fn set_bounds(&self, inner: &Arc<Inner>, min: usize, max: usize) {
+    /// Changes the bounds of a pool that runs; the caller starts the threads.
+    pub(super) fn set_bounds<J>(&self, crew: &Crew<J>, min: usize, max: usize) -> Start {
         let target = locked(&self.law).set_bounds(min, max);
-        inner.start(&inner.gate.set_target(target));
+        crew.gate.set_target(target)
     }
 
-    pub(super) fn run(&self, inner: &Arc<Inner>) {
-        let mut watch = Watch::new();
-        let mut idle = 0;
-        let mut fresh = 0;
+    /// Goes on until threads have to be started, which the caller does; `None` once the pool has stopped.
+    pub(super) fn next<J>(&self, crew: &Crew<J>, watch: &mut Watch) -> Option<Start> {
         loop {
-            let tick = inner.config.monitor_interval;
-            let tick = if fresh > 0 { tick.min(FRESH_TICK) } else { tick };
-            let pause = (idle < IDLE_TICKS).then_some(tick);
-            fresh = if pause.is_none() { FRESH_TICKS } else { fresh.saturating_sub(1) };
+            let usual = crate::num::duration_ns(crew.config.monitor_interval);
+            let tick = Duration::from_nanos(locked(&self.law).pause_ns(usual));
+            let tick = if watch.fresh > 0 { tick.min(FRESH_TICK) } else { tick };
+            let pause = (watch.idle < IDLE_TICKS).then_some(tick);
+            watch.fresh = if pause.is_none() { FRESH_TICKS } else { watch.fresh.saturating_sub(1) };
             if pause.is_none() {
                 locked(&self.rates).rest();
             }
-            if self.pause(inner, pause) == Signal::Stop {
-                return;
+            if self.pause(crew, pause) == Signal::Stop {
+                return None;
             }
-            let busy = self.tick(inner, &mut watch);
-            idle = if busy { 0 } else { idle + 1 };
+            let Tick { busy, start } = self.tick(crew, watch);
+            watch.idle = if busy { 0 } else { watch.idle + 1 };
+            if start.threads() > 0 {
+                return Some(start);
+            }
         }
     }
 
     /// Waits for the next tick, or, without one, for work.
-    fn pause(&self, inner: &Inner, tick: Option<Duration>) -> Signal {
+    fn pause<J>(&self, crew: &Crew<J>, tick: Option<Duration>) -> Signal {
         if tick.is_none() {
             self.asleep.store(true, Ordering::SeqCst);
             // A submission before this look is seen here; one after it sees the flag. Either way nobody sleeps on work.
-            if inner.gate.occupancy().queued > 0 {
+            if crew.gate.occupancy().queued > 0 {
                 self.asleep.store(false, Ordering::SeqCst);
                 return Signal::Work;
             }
@@ -137,15 +140,17 @@ impl Controller {
         got
     }
 
-    /// One look at the pool; whether there was anything to do.
-    fn tick(&self, inner: &Arc<Inner>, watch: &mut Watch) -> bool {
-        let occupancy = inner.gate.occupancy();
-        let now_ns = inner.now_ns();
-        let rates_due = now_ns >= watch.rates_due_ns;
+    /// One look at the pool.
+    fn tick<J>(&self, crew: &Crew<J>, watch: &mut Watch) -> Tick {
+        let occupancy = crew.gate.occupancy();
+        let now_ns = crew.now_ns();
         let mut law = locked(&self.law);
-        let usage = rates_due || law.wants_usage(now_ns, occupancy.queued);
+        // The rates can wait for a moment when the law pays for the clocks anyway.
+        let overdue = now_ns >= watch.rates_due_ns + RATES_EVERY;
+        let usage = overdue || law.wants_usage(now_ns, occupancy.queued);
+        let rates_due = usage && now_ns >= watch.rates_due_ns;
         watch.ticks += 1;
-        let mut snapshot = inner.snapshot(usage, watch.ticks);
+        let mut snapshot = crew.snapshot(usage, watch.ticks);
         if rates_due {
             watch.rates_due_ns = now_ns + RATES_EVERY;
             watch.foreign();
@@ -154,12 +159,20 @@ impl Controller {
         snapshot.foreign_cores = watch.foreign_cores;
         let decision = law.step(&snapshot);
         drop(law);
-        if let Some(decision) = decision {
-            inner.start(&inner.gate.set_target(decision.target));
-            inner.note(Logged { at_ns: snapshot.at_ns, decision });
-        }
-        busy(&snapshot)
+        let start = decision.map_or(Start::Nothing, |decision| {
+            crew.note(Logged { at_ns: snapshot.at_ns, decision });
+            crew.gate.set_target(decision.target)
+        });
+        Tick { busy: busy(&snapshot), start }
     }
+}
+
+/// What one look brought.
+struct Tick {
+    /// Whether there was anything to do.
+    busy: bool,
+    /// The threads to start.
+    start: Start,
 }
 
 fn busy(snapshot: &Snapshot) -> bool {
@@ -167,16 +180,27 @@ fn busy(snapshot: &Snapshot) -> bool {
 }
 
 /// What the controller remembers between ticks.
-struct Watch {
+pub(super) struct Watch {
     ticks: u64,
+    /// Ticks in a row without work.
+    idle: u32,
+    /// Ticks that still come fast after a rest.
+    fresh: u32,
     rates_due_ns: u64,
     meter: ForeignMeter,
     foreign_cores: f64,
 }
 
 impl Watch {
-    fn new() -> Self {
-        Self { ticks: 0, rates_due_ns: 0, meter: ForeignMeter::start(own_cpu_ns()), foreign_cores: 0.0 }
+    pub(super) fn new() -> Self {
+        Self {
+            ticks: 0,
+            idle: 0,
+            fresh: 0,
+            rates_due_ns: 0,
+            meter: ForeignMeter::start(own_cpu_ns()),
+            foreign_cores: 0.0,
+        }
     }
 
     /// The load of others, smoothed: the system counts it in steps of 10 ms.

@@ -93,7 +93,26 @@ pub(crate) struct Gate<J> {
     keep: usize,
 }
 
+impl Start {
+    /// How many threads to start.
+    pub(crate) fn threads(&self) -> usize {
+        match *self {
+            Self::Nothing => 0,
+            Self::Threads(count) => count,
+        }
+    }
+}
+
 impl<J> Gate<J> {
+    /// An open gate for `target` workers of which none exists: they are ordered as jobs come.
+    pub(crate) fn empty(target: usize, keep: usize) -> Self {
+        let gate = Self::new(target, keep);
+        let mut state = gate.lock();
+        (state.active, state.live) = (0, 0);
+        drop(state);
+        gate
+    }
+
     /// An open gate with `target` workers, which the caller starts; parked ones beyond `keep` leave after a while.
     pub(crate) fn new(target: usize, keep: usize) -> Self {
         let state = State {
@@ -127,46 +146,39 @@ impl<J> Gate<J> {
     ///
     /// A worker parked for `patience` leaves if more are parked than are worth keeping.
     pub(crate) fn next(&self, seat: &Arc<Seat>, patience: Duration) -> Next<J> {
-        let mut state = self.lock();
-        loop {
-            let room = state.active <= state.limit();
-            if room && let Some(job) = state.queue.pop_front() {
-                return Next::Run(job);
-            }
-            if state.mode != Mode::Open {
-                // Either the queue is empty, or others enough are at work on it: see `limit`, which is never 0.
-                state.active -= 1;
-                state.live -= 1;
-                return Next::Leave;
-            }
-            state = match self.park(state, seat, patience) {
-                Some(state) => state,
-                None => return Next::Leave,
-            };
-        }
+        self.try_next(seat).unwrap_or_else(|| self.wait(seat, patience))
     }
 
-    /// Sleeps until woken (and then counted as active); `None` if the worker leaves instead.
-    fn park<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State<J>>,
-        seat: &Arc<Seat>,
-        patience: Duration,
-    ) -> Option<MutexGuard<'a, State<J>>> {
-        state.active -= 1;
-        seat.woken.store(false, Ordering::Relaxed);
-        state.parked.push(Arc::clone(seat));
+    /// The first half of [`Gate::next`], which never waits: `None` if the worker is parked now and must [`Gate::wait`].
+    ///
+    /// Whoever comes in between finds it among the parked: it is woken rather than another worker started.
+    pub(crate) fn try_next(&self, seat: &Arc<Seat>) -> Option<Next<J>> {
+        let mut state = self.lock();
+        let next = state.take();
+        if next.is_none() {
+            state.park(seat);
+        }
+        next
+    }
+
+    /// The second half: sleeps until somebody wakes this seat.
+    pub(crate) fn wait(&self, seat: &Arc<Seat>, patience: Duration) -> Next<J> {
+        let mut state = self.lock();
         loop {
+            if seat.woken.load(Ordering::Relaxed) {
+                if let Some(next) = state.take() {
+                    return next;
+                }
+                state.park(seat);
+            }
             let (guard, timeout) =
                 seat.bell.wait_timeout(state, patience).unwrap_or_else(super::sync::PoisonError::into_inner);
             state = guard;
-            if seat.woken.load(Ordering::Relaxed) {
-                return Some(state);
-            }
-            if timeout.timed_out() && state.live > self.keep.max(state.target) {
+            let woken = seat.woken.load(Ordering::Relaxed);
+            if !woken && timeout.timed_out() && state.live > self.keep.max(state.target) {
                 state.parked.retain(|other| !Arc::ptr_eq(other, seat));
                 state.live -= 1;
-                return None;
+                return Next::Leave;
             }
         }
     }
@@ -190,6 +202,17 @@ impl<J> Gate<J> {
     /// The declared wait is over. Whoever finishes first after this parks.
     pub(crate) fn end_blocking(&self) {
         self.lock().blocked -= 1;
+    }
+
+    /// A worker that was not told to leave is gone all the same.
+    pub(crate) fn desert(&self) {
+        self.not_started();
+    }
+
+    /// Whether the gate is closed and the last worker has left.
+    pub(crate) fn is_over(&self) -> bool {
+        let state = self.lock();
+        state.mode != Mode::Open && state.live == 0
     }
 
     /// A thread that was ordered could not be started.
@@ -230,6 +253,29 @@ impl<J> Gate<J> {
 }
 
 impl<J> State<J> {
+    /// The next thing to do for an active worker; `None` if it has to park.
+    fn take(&mut self) -> Option<Next<J>> {
+        if self.active <= self.limit()
+            && let Some(job) = self.queue.pop_front()
+        {
+            return Some(Next::Run(job));
+        }
+        if self.mode == Mode::Open {
+            return None;
+        }
+        // Either the queue is empty, or others enough are at work on it: see `limit`, which is never 0.
+        self.active -= 1;
+        self.live -= 1;
+        Some(Next::Leave)
+    }
+
+    /// An active worker is active no more, until somebody takes its seat off the stack.
+    fn park(&mut self, seat: &Arc<Seat>) {
+        self.active -= 1;
+        seat.woken.store(false, Ordering::Relaxed);
+        self.parked.push(Arc::clone(seat));
+    }
+
     /// How many may be at work. Never 0: a queue always drains.
     fn limit(&self) -> usize {
         (self.target + self.blocked.min(MOST_COMPENSATION)).max(1)

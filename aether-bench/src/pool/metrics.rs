@@ -52,13 +52,20 @@ pub(super) struct Rates {
     pub(super) throughput: f64,
     pub(super) blocking_ratio: Option<f64>,
     pub(super) cpu_percent: Option<f64>,
+    is_measured: bool,
 }
 
 impl Rates {
+    /// Whether any span was ever measured.
+    pub(super) fn is_measured(&self) -> bool {
+        self.is_measured
+    }
+
     pub(super) fn update(&mut self, now: &Snapshot) {
         let Some(before) = self.before.replace(now.clone()) else {
             return;
         };
+        self.is_measured = true;
         let elapsed = now.at_ns.saturating_sub(before.at_ns).max(1) as f64;
         let (mut busy, mut cpu, mut waited, mut known) = (0, 0, 0, true);
         for end in &now.readings {
@@ -79,7 +86,7 @@ impl Rates {
 
     /// The pool has nothing to do.
     pub(super) fn rest(&mut self) {
-        *self = Self { cpu_percent: self.cpu_percent.map(|_| 0.0), ..Self::default() };
+        *self = Self { cpu_percent: self.cpu_percent.map(|_| 0.0), is_measured: self.is_measured, ..Self::default() };
     }
 }
 

@@ -7,7 +7,9 @@
 //! queued and waits for it.
 
 mod controller;
+mod crew;
 pub(crate) mod gate;
+mod hosted;
 mod inner;
 pub mod law;
 mod map;
@@ -28,6 +30,7 @@ use gate::Close;
 use inner::Inner;
 use task::{Runnable, Task};
 
+pub use hosted::{HostedPool, HostedWorker, Lookout};
 pub use map::Map;
 pub use metrics::{Logged, PoolMetrics};
 pub use scope::Scope;
@@ -95,12 +98,7 @@ pub struct AdaptivePool {
 impl AdaptivePool {
     /// Starts as many workers as there are cores, within the bounds.
     pub fn new(config: PoolConfig) -> Result<Self, PoolError> {
-        check_bounds(config.min_workers, config.max_workers)?;
-        if !(0.0..=1.0).contains(&config.blocking_threshold) {
-            return Err(PoolError::Threshold(config.blocking_threshold));
-        }
-        let tick = config.monitor_interval.clamp(Duration::from_millis(1), Duration::from_secs(1));
-        let config = PoolConfig { monitor_interval: tick, ..config };
+        let config = checked(config)?;
         Ok(Self { inner: Inner::new(config).map_err(PoolError::Threads)? })
     }
 
@@ -136,7 +134,7 @@ impl AdaptivePool {
             function: Arc::new(function),
             pending: VecDeque::new(),
             // Twice the workers: one task each, and one for whoever is done before its result is taken.
-            look_ahead: (2 * self.inner.config.max_workers).max(16),
+            look_ahead: (2 * self.inner.crew.config.max_workers).max(16),
         }
     }
 
@@ -153,29 +151,14 @@ impl AdaptivePool {
     /// Changes the bounds while the pool runs. A pool made with equal bounds has no controller: it stays at the minimum.
     pub fn set_bounds(&self, min_workers: usize, max_workers: usize) -> Result<(), PoolError> {
         check_bounds(min_workers, max_workers)?;
-        self.inner.controller.set_bounds(&self.inner, min_workers, max_workers);
+        let crew = &self.inner.crew;
+        self.inner.start(&crew.controller.set_bounds(crew, min_workers, max_workers));
         Ok(())
     }
 
     /// The pool as it is now.
     pub fn metrics(&self) -> PoolMetrics {
-        let occupancy = self.inner.gate.occupancy();
-        let totals = self.inner.totals();
-        let rates = self.inner.controller.rates();
-        let average = totals.sojourn_ns.checked_div(totals.count);
-        PoolMetrics {
-            blocking_ratio: rates.blocking_ratio,
-            active: occupancy.active,
-            live: occupancy.live,
-            target: occupancy.target,
-            queued: occupancy.queued,
-            completed: totals.count,
-            throughput: rates.throughput,
-            latency_avg: average.map(Duration::from_nanos),
-            latency_p99: totals.quantile(0.99).map(Duration::from_nanos),
-            cpu_percent: rates.cpu_percent,
-            decisions: self.inner.logged(),
-        }
+        self.inner.crew.metrics()
     }
 
     /// Takes no more tasks, runs those that are queued, and waits for them.
@@ -197,9 +180,19 @@ impl Drop for AdaptivePool {
 
 impl std::fmt::Debug for AdaptivePool {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let occupancy = self.inner.gate.occupancy();
+        let occupancy = self.inner.crew.gate.occupancy();
         write!(out, "AdaptivePool({occupancy:?})")
     }
+}
+
+/// The configuration with a pace the controller can keep.
+fn checked(config: PoolConfig) -> Result<PoolConfig, PoolError> {
+    check_bounds(config.min_workers, config.max_workers)?;
+    if !(0.0..=1.0).contains(&config.blocking_threshold) {
+        return Err(PoolError::Threshold(config.blocking_threshold));
+    }
+    let monitor_interval = config.monitor_interval.clamp(Duration::from_millis(1), Duration::from_secs(1));
+    Ok(PoolConfig { monitor_interval, ..config })
 }
 
 fn check_bounds(min: usize, max: usize) -> Result<(), PoolError> {

@@ -32,12 +32,15 @@ pub(super) struct WorkerStats {
 pub(super) struct Totals {
     pub(super) count: u64,
     pub(super) sojourn_ns: u64,
+    busy_ns: u64,
+    /// Time on a core or waiting for one; `None` once a worker could not tell.
+    awake_ns: Option<u64>,
     buckets: Vec<u64>,
 }
 
 impl Default for Totals {
     fn default() -> Self {
-        Self { count: 0, sojourn_ns: 0, buckets: vec![0; BUCKETS] }
+        Self { count: 0, sojourn_ns: 0, busy_ns: 0, awake_ns: Some(0), buckets: vec![0; BUCKETS] }
     }
 }
 
@@ -111,6 +114,10 @@ impl WorkerStats {
     pub(super) fn add_to(&self, totals: &mut Totals) {
         totals.count += self.count.load(Relaxed);
         totals.sojourn_ns += self.sojourn_ns.load(Relaxed);
+        totals.busy_ns += self.busy_ns.load(Relaxed);
+        let usage = self.probe.get().and_then(|probe| probe.usage());
+        let awake = usage.map(|usage| usage.cpu_ns + usage.run_delay_ns.unwrap_or(0));
+        totals.awake_ns = totals.awake_ns.zip(awake).map(|(sum, awake)| sum + awake);
         for (total, bucket) in totals.buckets.iter_mut().zip(&self.buckets) {
             *total += bucket.load(Relaxed);
         }
@@ -125,6 +132,12 @@ pub(super) struct Depth {
 }
 
 impl Totals {
+    /// Share of the time in completed tasks that was spent asleep; `None` without tasks, or where it is not known.
+    pub(super) fn blocking_ratio(&self) -> Option<f64> {
+        let awake = self.awake_ns? as f64;
+        (self.busy_ns > 0).then(|| (1.0 - awake / self.busy_ns as f64).clamp(0.0, 1.0))
+    }
+
     /// The time that this share of the tasks stayed below, in nanoseconds; `None` without tasks.
     pub(super) fn quantile(&self, q: f64) -> Option<u64> {
         let wanted = (self.count as f64 * q).max(1.0);

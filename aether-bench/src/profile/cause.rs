@@ -43,7 +43,8 @@ pub fn name(points: &[Point], shape: &Shape, around: Surroundings) -> Cause {
     }
     let edge = shape.cliff.map(|cliff| cliff.n);
     let past = |point: &&Point| edge.map_or(point.n > shape.recommended.n, |n| point.n == n);
-    points.iter().find(past).or(points.last()).map_or(Cause::Unknown, |at| classify(at, around))
+    let at = points.iter().position(|point| past(&point)).unwrap_or(points.len().saturating_sub(1));
+    points.get(at..).map_or(Cause::Unknown, |from| classify(from, around))
 }
 
 /// Whether the last step up gained at least half of what it added in threads.
@@ -56,12 +57,16 @@ fn still_growing(points: &[Point]) -> bool {
     gain >= 0.5 * added
 }
 
-fn classify(point: &Point, around: Surroundings) -> Cause {
+/// Reads the signals of the first of `points`, the first that no longer pays; the others are larger.
+fn classify(points: &[Point], around: Surroundings) -> Cause {
+    let Some(point) = points.first() else { return Cause::Unknown };
     let signals = point.signals;
     let (Some(blocked), Some(own)) = (signals.blocked(), signals.own_cores) else {
         return Cause::Unknown;
     };
-    let on_futex = signals.futex.is_some_and(|share| share >= 0.5);
+    // Just past the limit few threads queue for it; every further one does.
+    let futex = points.iter().filter_map(|point| point.signals.futex).max_by(f64::total_cmp);
+    let on_futex = futex.is_some_and(|share| share >= 0.5);
     let one_core = (0.7..=1.25).contains(&own);
     if around.gil == Some(true) && on_futex && one_core && blocked >= 0.2 {
         return Cause::Gil;
@@ -74,8 +79,8 @@ fn classify(point: &Point, around: Surroundings) -> Cause {
     if crowded {
         return Cause::RunQueue;
     }
-    match signals.futex {
-        Some(share) if blocked >= 0.4 && share >= 0.5 => Cause::Lock,
+    match futex {
+        Some(_) if blocked >= 0.4 && on_futex => Cause::Lock,
         Some(_) if blocked >= 0.4 => Cause::Io,
         _ => Cause::Unknown,
     }
@@ -111,6 +116,26 @@ mod tests {
         assert_eq!(cause(0.25, 0.0, 0.95, None), Cause::Lock);
         assert_eq!(cause(0.25, 0.0, 0.95, Some(true)), Cause::Gil);
         assert_eq!(cause(0.25, 0.0, 0.95, Some(false)), Cause::Lock);
+    }
+
+    /// A handler that waits 5 ms and computes 1 ms: at its knee most of the sleep is still for what it waits for.
+    #[test]
+    fn the_gil_is_named_although_the_queue_for_it_grows_only_past_the_knee() {
+        let mut points = curve(&[1, 2, 4, 6, 8, 16, 32], 0.0, 1, |n| (166.0 * n).min(1_000.0));
+        let futex = [0.0, 0.0, 0.0, 0.02, 0.3, 0.6, 0.8];
+        for (point, share) in points.iter_mut().zip(futex) {
+            let own = (0.16 * point.n as f64).min(1.0);
+            point.signals = Signals {
+                cpu: Some(own / point.n as f64),
+                run_queue: Some(0.05),
+                futex: Some(share),
+                own_cores: Some(own),
+                ..Signals::default()
+            };
+        }
+        let shape = shape::read(&points).expect("seven points");
+        let named = |gil| name(&points, &shape, Surroundings { cores: 2, gil });
+        assert_eq!((named(Some(true)), named(Some(false))), (Cause::Gil, Cause::Lock));
     }
 
     #[test]

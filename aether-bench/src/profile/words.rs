@@ -88,7 +88,7 @@ fn tail(analysis: &SaturationAnalysis) -> Option<String> {
     let point = analysis.point(analysis.recommended.n)?;
     let (service, sojourn) = (point.service_ns?, point.sojourn_ns?);
     Some(format!(
-        "At {} and 70 % of the peak rate a task takes {} (median) from the moment it is due; its own work {}.",
+        "At {} and 70 % of the peak rate a task takes {} (median) from the moment it is due; at full rate its own work takes {}.",
         threads(point.n),
         nanoseconds(sojourn.p50),
         nanoseconds(service.p50),
@@ -102,13 +102,15 @@ fn doubts(analysis: &SaturationAnalysis) -> Vec<String> {
     };
     let line = |text: &str, matching: fn(&Doubt) -> bool| {
         let sizes = sizes(matching);
-        (!sizes.is_empty()).then(|| format!("Doubt: the points at {} {text}.", sizes.join(", ")))
+        let all = sizes.len() == analysis.points.len();
+        let where_ = if all { "every size".to_owned() } else { sizes.join(", ") };
+        (!sizes.is_empty()).then(|| format!("Doubt: {text} (at {where_})."))
     };
     let lines = [
-        line("did not settle before the warm-up ended", |d| matches!(d, Doubt::NotSettled { .. })),
-        line("were measured while others used the cores", |d| matches!(d, Doubt::ForeignLoad { .. })),
-        line("are known to no better than ± 2 %", |d| matches!(d, Doubt::Wide { .. })),
-        line("rest on few tasks", |d| matches!(d, Doubt::FewCompletions { .. })),
+        line("not settled when the warm-up ended", |d| matches!(d, Doubt::NotSettled { .. })),
+        line("others used the cores meanwhile", |d| matches!(d, Doubt::ForeignLoad { .. })),
+        line("known to no better than ± 2 %", |d| matches!(d, Doubt::Wide { .. })),
+        line("few tasks to go by", |d| matches!(d, Doubt::FewCompletions { .. })),
     ];
     lines.into_iter().flatten().collect()
 }

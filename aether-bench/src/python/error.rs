@@ -76,7 +76,7 @@ pub enum PythonError {
         traceback: String,
     },
     /// The interpreter went away in the middle of a measurement.
-    #[error("the interpreter ended while the workload was measured ({status})\n{stderr}")]
+    #[error("the interpreter ended before it gave a number ({status})\n{stderr}")]
     Died {
         /// How it ended.
         status: ExitStatus,

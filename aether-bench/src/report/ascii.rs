@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use crate::profile::SaturationAnalysis;
 use crate::profile::migration::Migration;
 use crate::profile::point::Point;
-use crate::profile::words::{Rounded, nanoseconds};
+use crate::profile::words::{Rounded, nanoseconds, threads};
 use crate::stats::Estimate;
 
 const HEIGHT: usize = 14;
@@ -87,11 +87,11 @@ pub(super) fn migration_rows(table: &Migration) -> String {
         line(&mut text, format_args!("one thread: {}", times(single)));
     }
     for step in &table.steps {
-        let threads = step.n;
-        line(&mut text, format_args!("{threads:>4} threads: {} the best of the former", times(&step.ratio)));
+        let threads = threads(step.n);
+        line(&mut text, format_args!("{threads:>10}: {} the best of the former", times(&step.ratio)));
     }
     match table.wins_from {
-        Some(n) => line(&mut text, format_args!("It pays from {n} threads on.")),
+        Some(n) => line(&mut text, format_args!("It pays from {} on.", threads(n))),
         None => line(&mut text, format_args!("At no measured size is it shown to pay.")),
     }
     text

@@ -15,7 +15,7 @@ const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 360.0;
 const LEFT: f64 = 70.0;
 const RIGHT: f64 = 20.0;
-const TOP: f64 = 24.0;
+const TOP: f64 = 40.0;
 const BOTTOM: f64 = 44.0;
 
 const STYLE: &str = "<style>\
@@ -62,6 +62,7 @@ pub fn throughput(analysis: &SaturationAnalysis) -> String {
         Scale { last: last_size(analysis), low: 0.0, high: 1.08 * highest.fold(1e-9, f64::max), logarithmic: false };
     let mut svg = open("tasks per second over threads");
     axes(&mut svg, analysis, &scale);
+    caption(&mut svg, "tasks/s · band: 95 % interval · dashed: the model that explains it best");
     for step in 0..=4 {
         let value = scale.high * f64::from(step) / 4.0;
         y_label(&mut svg, &scale, value, &short(value));
@@ -102,7 +103,7 @@ pub fn latency(analysis: &SaturationAnalysis) -> String {
     push(&mut svg, format_args!("<polyline class=\"tail\" points=\"{}\"/>", scale.path(tails)));
     let medians = timed.iter().map(|&(n, p50, _)| (n, p50));
     push(&mut svg, format_args!("<polyline class=\"curve\" points=\"{}\"/>", scale.path(medians)));
-    push(&mut svg, format_args!("<text x=\"{LEFT}\" y=\"14\">blue: median · amber: 99th percentile</text>"));
+    caption(&mut svg, "blue: median · amber: 99th percentile");
     svg.push_str("</svg>");
     svg
 }
@@ -164,6 +165,11 @@ fn axes(svg: &mut String, analysis: &SaturationAnalysis, scale: &Scale) {
             HEIGHT - 6.0
         ),
     );
+}
+
+/// Says above the picture what its lines are.
+fn caption(svg: &mut String, text: &str) {
+    push(svg, format_args!("<text x=\"{LEFT}\" y=\"12\">{text}</text>"));
 }
 
 fn y_label(svg: &mut String, scale: &Scale, value: f64, label: &str) {

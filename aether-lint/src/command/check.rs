@@ -24,7 +24,7 @@ mod summary;
 
 /// How much of what was found is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shown {
+pub(crate) enum Shown {
     /// What the confidence asked for allows.
     AsConfigured,
     /// Findings of low confidence too.
@@ -80,7 +80,7 @@ fn judge(report: &Report, args: &CheckArgs) -> Outcome {
 }
 
 /// The decisions of the command line.
-fn flags(args: &CheckArgs, shown: Shown, cwd: &Path) -> Result<Layer, ConfigError> {
+pub(crate) fn flags(args: &CheckArgs, shown: Shown, cwd: &Path) -> Result<Layer, ConfigError> {
     let glob = |text: &String| {
         GlobPattern::new(cwd, text).map_err(|reason| ConfigError::Exclude { glob: text.clone(), reason })
     };
@@ -147,6 +147,6 @@ fn save(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io
 }
 
 /// The nearest folder above with a `.git`, or the working directory.
-fn repository_root(cwd: &Path) -> &Path {
+pub(crate) fn repository_root(cwd: &Path) -> &Path {
     cwd.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(cwd)
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::{Component, Path};
 
 /// The name of the file at `absolute`: relative if it lies below `cwd`, otherwise as `spelled`.
-pub(super) fn display(absolute: &Path, cwd: &Path, spelled: &Path) -> String {
+pub(crate) fn display(absolute: &Path, cwd: &Path, spelled: &Path) -> String {
     match absolute.strip_prefix(cwd) {
         Ok(relative) if relative.components().next().is_some() => printable(relative),
         _ => printable(spelled),

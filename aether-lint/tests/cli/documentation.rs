@@ -1,4 +1,4 @@
-//! `docs/command.md` shows what the program really says.
+//! `docs/command.md` and `docs/measuring.md` show what the program really says.
 //!
 //! `<!-- file: PATH -->` before a block makes it a file; `<!-- run: ARGS -->` before a block makes it the output of the
 //! program on the files so far. `UPDATE=1` rewrites the outputs.
@@ -60,13 +60,15 @@ fn rewritten(page: &str) -> String {
 }
 
 #[test]
-fn the_page_about_the_command_shows_what_it_says() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/command.md");
-    let page = fs::read_to_string(&path).expect("the page");
-    let today = rewritten(&page);
-    if std::env::var_os("UPDATE").is_some() {
-        fs::write(&path, today).expect("the page is written");
-    } else {
-        assert_eq!(page, today, "out of date: docs/command.md; run `UPDATE=1 cargo test -p aether-lint`");
+fn the_pages_show_what_the_program_says() {
+    for name in ["command.md", "measuring.md"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
+        let page = fs::read_to_string(&path).expect("the page");
+        let today = rewritten(&page);
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&path, today).expect("the page is written");
+        } else {
+            assert_eq!(page, today, "out of date: docs/{name}; run `UPDATE=1 cargo test -p aether-lint`");
+        }
     }
 }

@@ -19,8 +19,10 @@ use crate::source::SourceText;
 
 mod class;
 mod comprehension;
+mod constant;
 mod expr;
 mod function;
+mod guard;
 mod scope;
 mod stmt;
 
@@ -67,6 +69,8 @@ struct Builder {
     ctxs: Vec<Ctx>,
     events: Vec<Event>,
     imports: Vec<Import>,
+    /// Declared by annotations so far.
+    guards: Vec<DeclaredGuard>,
     frames: Vec<Frame>,
     scope: ScopeIx,
     ctx: CtxIx,
@@ -101,6 +105,7 @@ impl Builder {
             ctxs: Vec::new(),
             events: Vec::new(),
             imports: Vec::new(),
+        guards: Vec::new(),
             frames: Vec::new(),
             scope: ScopeIx(0),
             ctx: CtxIx(0),
@@ -158,6 +163,7 @@ impl Builder {
         let name_targets = self.scopes.resolve();
         let vars = self.scopes.take_vars();
         let scopes = self.scopes.take_scopes();
+        self.drop_dead_branches(&name_targets, &vars, |scope| scopes[scope.index()].kind);
         self.drop_private_events(&name_targets, &vars, |scope| scopes[scope.index()].kind);
         let guards = self.declared_guards(&comments, &source.text);
         self.names.shrink_to_fit();
@@ -230,7 +236,7 @@ impl Builder {
 
     /// Pairs `guarded-by` comments with the assignment on their line, or on the line after a comment of its own.
     fn declared_guards(&self, comments: &[Comment], text: &str) -> Vec<DeclaredGuard> {
-        let mut guards = Vec::new();
+        let mut guards = self.guards.clone();
         for comment in comments {
             let CommentKind::GuardedBy { lock, text: written } = &comment.kind else { continue };
             let line = if comment.own_line {

@@ -20,25 +20,41 @@ pub struct Sym(u64);
 impl Sym {
     /// The symbol of `text`.
     pub const fn new(text: &str) -> Self {
-        let bytes = text.as_bytes();
-        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-        let mut at = 0;
-        while at < bytes.len() {
-            hash = (hash ^ bytes[at] as u64).wrapping_mul(0x0000_0100_0000_01b3);
-            at += 1;
-        }
-        Self(mix(hash))
+        Self::of_bytes(text.as_bytes(), 0, text.len())
     }
 
+    /// Eight bytes at a time: there is a symbol to make for every name in the program.
     const fn of_bytes(bytes: &[u8], from: usize, to: usize) -> Self {
-        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ ((to - from) as u64).wrapping_mul(MULTIPLIER);
         let mut at = from;
+        while at + 8 <= to {
+            hash = (hash.rotate_left(29) ^ word(bytes, at)).wrapping_mul(MULTIPLIER);
+            at += 8;
+        }
+        let mut rest = 0_u64;
+        let mut shift = 0;
         while at < to {
-            hash = (hash ^ bytes[at] as u64).wrapping_mul(0x0000_0100_0000_01b3);
+            rest |= (bytes[at] as u64) << shift;
+            shift += 8;
             at += 1;
         }
-        Self(mix(hash))
+        Self(mix((hash.rotate_left(29) ^ rest).wrapping_mul(MULTIPLIER)))
     }
+}
+
+/// Eight bytes as a number, the first the least.
+const fn word(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes([
+        bytes[at],
+        bytes[at + 1],
+        bytes[at + 2],
+        bytes[at + 3],
+        bytes[at + 4],
+        bytes[at + 5],
+        bytes[at + 6],
+        bytes[at + 7],
+    ])
 }
 
 impl fmt::Debug for Sym {

@@ -6,6 +6,7 @@
 //!
 //! *Invariant:* a [`LockSet`] is a *must* set: empty means "none proven", not "none held".
 
+mod atomic;
 mod decorators;
 mod helpers;
 mod lookup;
@@ -48,6 +49,8 @@ pub(super) struct Locks {
     holding: Vec<bool>,
     /// By function: whether it calls `acquire` or `release` itself.
     steps_itself: Vec<bool>,
+    /// The functions that are used as values.
+    escaping: rustc_hash::FxHashSet<FuncId>,
 }
 
 /// What a call does to locks.
@@ -71,12 +74,12 @@ pub(super) fn compute(program: &mut Program) {
     (program.locks.contexts, program.locks.acquired) = computed.into_iter().unzip();
     program.locks.entry = vec![LockSet::default(); program.function_modules.len()];
     decorators::decorated(program);
+    program.locks.escaping = helpers::escaping(program);
     helpers::enter(program);
     program.locks.holding = holding(program);
 }
 
 /// By function: whether any lock may be held in it.
-#[expect(clippy::iter_over_hash_type, reason = "sets flags, in no order")]
 fn holding(program: &Program) -> Vec<bool> {
     let mut holding: Vec<bool> = program.locks.entry.iter().map(|entry| !entry.is_empty()).collect();
     for (id, module) in program.modules() {

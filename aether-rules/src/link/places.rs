@@ -138,7 +138,7 @@ impl Program {
                 }
                 let attr = self.classes[owner.index()].attrs.get(&name);
                 let stored = self.classes[class.index()].mro.iter().any(|ancestor| {
-                    self.classes[ancestor.index()].attrs.get(&name).is_some_and(|attr| !attr.stores.is_empty())
+                    self.classes[ancestor.index()].attrs.get(&name).is_some_and(|attr| !attr.stores.is_empty() || (attr.augmented && !matches!(attr.kind.role(), Some(Role::Container(_)))))
                 });
                 if !stored && attr.is_some_and(|attr| attr.class_var.is_some()) {
                     return Some((Place::whole(PlaceRoot::ClassAttr(owner, name)), Receiver::Global));

@@ -123,6 +123,8 @@ const ALIASES: &[(&str, &str)] = &[
     ("dummy_threading.Lock", "threading.Lock"),
     ("dummy_threading.RLock", "threading.RLock"),
     ("concurrent.futures.thread.ThreadPoolExecutor", "concurrent.futures.ThreadPoolExecutor"),
+    ("aether.AdaptiveThreadPool", "concurrent.futures.ThreadPoolExecutor"),
+    ("aether.pool.AdaptiveThreadPool", "concurrent.futures.ThreadPoolExecutor"),
     ("concurrent.futures.process.ProcessPoolExecutor", "concurrent.futures.ProcessPoolExecutor"),
     ("concurrent.futures._base.Future", "concurrent.futures.Future"),
     ("concurrent.futures._base.Executor", "concurrent.futures.Executor"),

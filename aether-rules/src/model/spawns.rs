@@ -69,6 +69,8 @@ const SPAWNS: &[(&str, Spawn)] = &[
     ("multiprocessing.pool.ThreadPool.imap_unordered", spawn(0, "func", RunsOn::Pool)),
     ("multiprocessing.pool.ThreadPool.starmap", spawn(0, "func", RunsOn::Pool)),
     ("multiprocessing.pool.ThreadPool.starmap_async", spawn(0, "func", RunsOn::Pool)),
+    ("aether.par_map", spawn(0, "fn", RunsOn::Pool)),
+    ("aether.pool.par_map", spawn(0, "fn", RunsOn::Pool)),
     ("asyncio.to_thread", spawn(0, "func", RunsOn::Pool)),
     ("asyncio.AbstractEventLoop.run_in_executor", spawn(1, "func", RunsOn::Pool)),
     ("asyncio.AbstractEventLoop.call_soon_threadsafe", spawn(0, "callback", RunsOn::Loop)),

@@ -37,6 +37,12 @@ const WINDOW_CYCLES: f64 = 2.5;
 const LONGEST_WINDOW: u64 = 500 * MS;
 /// After a resize, this many task times pass before anything is measured.
 const SETTLE_CYCLES: f64 = 1.2;
+/// While nothing is on trial a window gets this much for each worker: reading their clocks is what a look costs.
+const HOLD_WINDOW_PER_WORKER: u64 = 3 * MS;
+/// …but not more than this, or a change of load would be noticed late.
+const LONGEST_HOLD_WINDOW: u64 = 200 * MS;
+/// Looks at the queue that a window needs.
+const LOOKS: u64 = 4;
 const SHORTEST_HOLD: u64 = 500 * MS;
 const LONGEST_HOLD: u64 = 16_000 * MS;
 /// Throughput that all steps down together may cost.
@@ -189,7 +195,21 @@ impl Law {
         let crowd = self.crowded(queued) && self.may_burst();
         match &self.window {
             None => at_ns >= self.settle_until_ns || crowd,
-            Some(window) => window.age_ns(at_ns) >= self.window_ns || crowd,
+            Some(window) => window.age_ns(at_ns) >= self.window_length() || crowd,
+        }
+    }
+
+    /// How long it can do without a look: the usual time between two, or longer while nothing is on trial and no burst
+    /// would be answered. Waking up costs more than looking (50 µs on a virtual machine).
+    pub fn pause_ns(&self, usual_ns: u64) -> u64 {
+        let holds = matches!(self.phase, Phase::Hold { .. }) && self.window.is_some();
+        if holds && !self.may_burst() { (self.window_length() / LOOKS).max(usual_ns) } else { usual_ns }
+    }
+
+    fn window_length(&self) -> u64 {
+        match self.phase {
+            Phase::Hold { .. } => self.window_ns.max((self.n as u64 * HOLD_WINDOW_PER_WORKER).min(LONGEST_HOLD_WINDOW)),
+            _ => self.window_ns,
         }
     }
 
@@ -198,6 +218,7 @@ impl Law {
         if let Some(decision) = self.starvation(now).or_else(|| self.burst(now)) {
             return Some(decision);
         }
+        let wanted_ns = self.window_length();
         let Some(window) = &mut self.window else {
             // Workers that are one too many finish their task first; what they do meanwhile is not the new size's.
             // A task may take hours: after a while the measurement goes on with it.
@@ -213,7 +234,7 @@ impl Law {
         let completions = window.completions(now);
         let enough = completions >= (self.n as u64 / 2).max(8);
         let long = age >= LONGEST_WINDOW && completions >= 2 || age >= 4 * LONGEST_WINDOW;
-        if age < self.window_ns || !(enough || long) {
+        if age < wanted_ns || !(enough || long) {
             return None;
         }
         let (saturated, measured) = (window.saturated(), window.measure(now));

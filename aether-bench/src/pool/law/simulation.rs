@@ -63,6 +63,9 @@ struct Simulation {
     progress: Vec<f64>,
     decisions: Vec<Decision>,
     queued: usize,
+    /// When the law asked to look again.
+    next_look_ns: u64,
+    looks: usize,
 }
 
 impl Simulation {
@@ -77,6 +80,8 @@ impl Simulation {
             progress: Vec::new(),
             decisions: Vec::new(),
             queued: 200,
+            next_look_ns: 0,
+            looks: 0,
         }
     }
 
@@ -114,7 +119,11 @@ impl Simulation {
             foreign_cores: 0.0,
             readings: self.readings.clone(),
         };
-        self.decisions.extend(self.law.step(&snapshot));
+        if self.at_ns >= self.next_look_ns {
+            self.decisions.extend(self.law.step(&snapshot));
+            self.next_look_ns = self.at_ns + self.law.pause_ns(TICK);
+            self.looks += 1;
+        }
         done
     }
 
@@ -292,4 +301,15 @@ fn what_a_burst_leaves_queued_gets_workers_too() {
     simulation.queued = 28;
     simulation.run(0.01, 64, &sleeps);
     assert_eq!(simulation.law.target(), 60, "at the first tick");
+}
+
+#[test]
+fn a_settled_pool_of_many_workers_is_looked_at_less_often() {
+    let mut simulation = Simulation::new(64, 0.01, 5);
+    simulation.run(30.0, 64, &sleeps);
+    let before = simulation.looks;
+    simulation.run(30.0, 64, &sleeps);
+    assert_eq!(simulation.law.target(), 64);
+    let looks = simulation.looks - before;
+    assert!(looks < 1_500, "{looks} looks in thirty seconds");
 }

@@ -2,6 +2,7 @@
 //!
 //! *Invariant:* a wrapper's lock counts only where the wrapper calls the function it was given.
 
+use super::atomic;
 use crate::facts::{CtxKind, EventKind, FuncIx, Qual, Term, TermId};
 use crate::link::kind::{FuncId, Kind, ModuleId};
 use crate::link::locks::LockId;
@@ -15,7 +16,8 @@ pub(super) fn decorated(program: &mut Program) {
         if program.function(function).decorators.is_empty() {
             continue;
         }
-        for lock in program.locks_of_decorators(function) {
+        let unseen = atomic::taken(program, function).and_then(|place| program.lock_at(place));
+        for lock in program.locks_of_decorators(function).into_iter().chain(unseen) {
             program.locks.entry[index].add(lock);
         }
     }
@@ -64,9 +66,10 @@ impl Program {
                 }
                 for (_, ctx) in facts.ctx_chain(ctx) {
                     let CtxKind::With(term, _) = ctx.kind else { continue };
-                    found.extend(self.lock_of(module, wrapper_ix, term).filter(|&lock| {
-                        !matches!(self.lock(lock).place.root, PlaceRoot::Cell(..))
-                    }));
+                    found.extend(
+                        self.lock_of(module, wrapper_ix, term)
+                            .filter(|&lock| !matches!(self.lock(lock).place.root, PlaceRoot::Cell(..))),
+                    );
                     if let Term::Attr(_, name) = facts.terms.get(term)
                         && let Some(class) = self.class_of(decorated)
                     {

@@ -22,7 +22,9 @@ impl Program {
         let kind = match self.kind(module, term).role() {
             Some(Role::Lock(kind)) => kind,
             Some(_) => return None,
-            None if self.kind(module, term).is_known() && !matches!(self.kind(module, term), Kind::Lib(_) | Kind::None) => {
+            None if self.kind(module, term).is_known()
+                && !matches!(self.kind(module, term), Kind::Lib(_) | Kind::None) =>
+            {
                 return None;
             }
             // Handed in from elsewhere: its name is the only hint, and it only ever silences.
@@ -141,7 +143,7 @@ impl Program {
 
     /// What is assigned to a place, where, as far as it is known by name.
     pub fn stored_values(&self, place: Place) -> Vec<(ModuleId, TermId, FuncIx)> {
-            if place.path != Qual::ROOT {
+        if place.path != Qual::ROOT {
             return Vec::new();
         }
         let of_var = |module: ModuleId, var: VarIx| {

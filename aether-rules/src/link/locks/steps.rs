@@ -34,7 +34,10 @@ pub(super) fn acquired(program: &Program, module: ModuleId) -> FxHashMap<EventIx
             let mut held = LockSet::default();
             for &(at, step) in &steps {
                 let Step::Acquire(lock, scope) = step else { continue };
-                if at < position && facts.ctx_within(event.ctx, scope) && !given_back(facts, &steps, lock, at, position, event.ctx) {
+                if at < position
+                    && facts.ctx_within(event.ctx, scope)
+                    && !given_back(facts, &steps, lock, at, position, event.ctx)
+                {
                     held.add(lock);
                 }
             }
@@ -69,7 +72,13 @@ pub(super) fn given_back(
 
 impl Program {
     /// The locks that `with term` holds inside its block.
-    pub(in crate::link) fn locks_entered(&self, module: ModuleId, function: FuncIx, term: TermId, depth: usize) -> Vec<LockId> {
+    pub(in crate::link) fn locks_entered(
+        &self,
+        module: ModuleId,
+        function: FuncIx,
+        term: TermId,
+        depth: usize,
+    ) -> Vec<LockId> {
         const MAX_DEPTH: usize = 3;
         if let Some(lock) = self.lock_of(module, function, term) {
             return vec![lock];
@@ -119,7 +128,7 @@ impl Program {
     }
 
     /// The locks a function has taken and not given back when it ends.
-    fn left_held(&self, function: FuncId, depth: usize) -> Vec<LockId> {
+    pub(in crate::link) fn left_held(&self, function: FuncId, depth: usize) -> Vec<LockId> {
         const MAX_DEPTH: usize = 3;
         if depth > MAX_DEPTH || !self.locks.steps_itself[function.index()] {
             return Vec::new();

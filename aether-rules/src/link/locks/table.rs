@@ -17,37 +17,10 @@ pub(super) fn enumerate(program: &mut Program) {
     let snapshot: &Program = program;
     let found: Vec<Vec<Lock>> = (0..snapshot.modules.len())
         .into_par_iter()
-        .map(|index| {
-            let module = ModuleId::at(index);
-            let facts = &snapshot.modules[index].facts;
-            let mut found = Vec::new();
-            for (at, ctx) in facts.ctxs.iter().enumerate() {
-                if let CtxKind::With(term, _) = ctx.kind {
-                    let function = facts.function_of_ctx(CtxIx::at(at));
-                    found.extend(snapshot.find_lock(module, function, term));
-                }
-            }
-            for call in &facts.calls {
-                if let Term::Attr(base, name) = facts.terms.get(call.callee)
-                    && (name == sym!("acquire") || name == sym!("release") || name == sym!("enter_context"))
-                {
-                    let function = facts.function_of_ctx(call.ctx);
-                    found.extend(snapshot.find_lock(module, function, base));
-                }
-            }
-            for at in 0..facts.args.len() {
-                let arg = &facts.args[at];
-                if arg.name == ArgumentName::Positional && matches!(facts.terms.get(arg.value), Term::Attr(..)) {
-                    let is_lock = matches!(snapshot.kind(module, arg.value).role(), Some(Role::Lock(_)));
-                    if is_lock {
-                        found.extend(snapshot.find_lock(module, FuncIx(0), arg.value));
-                    }
-                }
-            }
-            found
-        })
+        .map(|index| mentioned_locks(snapshot, ModuleId::at(index)))
         .collect();
     let mut declared = declared_locks(program);
+    declared.extend(super::atomic::locks(program));
     declared.sort_by_key(|lock| lock.place);
     for lock in found.into_iter().flatten().chain(declared) {
         let next = LockId(program.locks.all.len() as u32);
@@ -56,6 +29,11 @@ pub(super) fn enumerate(program: &mut Program) {
             program.locks.all.push(lock);
         }
     }
+    mark_steps(program);
+}
+
+/// Notes which functions call `acquire` or `release` themselves.
+fn mark_steps(program: &mut Program) {
     program.locks.steps_itself = vec![false; program.function_modules.len()];
     for index in 0..program.modules.len() {
         let module = ModuleId::at(index);
@@ -72,6 +50,36 @@ pub(super) fn enumerate(program: &mut Program) {
             program.locks.steps_itself[function.index()] = true;
         }
     }
+}
+
+/// Every expression of a module that is used as a lock.
+fn mentioned_locks(program: &Program, module: ModuleId) -> Vec<Lock> {
+    let facts = &program.modules[module.index()].facts;
+    let mut found = Vec::new();
+    for (at, ctx) in facts.ctxs.iter().enumerate() {
+        if let CtxKind::With(term, _) = ctx.kind {
+            let function = facts.function_of_ctx(CtxIx::at(at));
+            found.extend(program.find_lock(module, function, term));
+        }
+    }
+    for call in &facts.calls {
+        if let Term::Attr(base, name) = facts.terms.get(call.callee)
+            && (name == sym!("acquire") || name == sym!("release") || name == sym!("enter_context"))
+        {
+            let function = facts.function_of_ctx(call.ctx);
+            found.extend(program.find_lock(module, function, base));
+        }
+    }
+    for at in 0..facts.args.len() {
+        let arg = &facts.args[at];
+        if arg.name == ArgumentName::Positional && matches!(facts.terms.get(arg.value), Term::Attr(..)) {
+            let is_lock = matches!(program.kind(module, arg.value).role(), Some(Role::Lock(_)));
+            if is_lock {
+                found.extend(program.find_lock(module, FuncIx(0), arg.value));
+            }
+        }
+    }
+    found
 }
 
 /// Every attribute and global that holds a lock, whether or not anybody here takes it.

@@ -70,6 +70,8 @@ declare_rule! {
     /// a container cleared on the way out (`close`, `stop`), what is put in bare and only taken out under the lock, what also makes the lock anew, a registry that is only added to and never under a
     /// lock. Helpers named `…_locked` are trusted to be called with the lock held. What keeps others away by other means
     /// (an event, a protocol) is not seen.
+    /// What runs in a forked child (`os.register_at_fork`, `…_after_fork`) has no second thread, and what refuses to run
+    /// while the object runs (`if self.running: raise …`) is shown under `--all` only.
     ///
     /// ## References
     /// - [RacerD: lock-consistency as evidence of intent](https://fbinfer.com/docs/checker-racerd/)
@@ -128,7 +130,7 @@ fn inferred(cx: &RuleContext<'_>, place: Place, guard: InferredGuard) -> Option<
     let confidence = match conflict {
         _ if deliberate => Confidence::Low,
         Some(_) => Confidence::High,
-        None if cx.program.promise_of(place).is_some() => Confidence::Medium,
+        None if cx.program.promise_at(access, locked).is_some() => Confidence::Medium,
         None => Confidence::Low,
     };
     let lock_id = guard.lock;

@@ -56,6 +56,8 @@ declare_rule! {
     /// that others only append to is iterated safely: the loop may or may not see the new elements. Where no thread is
     /// known, a registry that is only added to, and never under a lock, is shown under `--all` only: it is taken to be
     /// filled while the program is set up.
+    /// A loop after
+    /// `self.closed = True`, set under the lock under which everybody tests it before adding, is shown under `--all` only.
     ///
     /// ## References
     /// - [Thread safety guarantees](https://docs.python.org/3/library/threadsafety.html)

@@ -51,6 +51,7 @@ declare_rule! {
     /// Making an immutable value, a module or a compiled pattern twice does no harm: shown under `--all` only. So are,
     /// where no thread is known, containers that are never changed once made, flags, and values that may be computed alike;
     /// and so are flags that collapse requests (somebody else puts them back), and what module level makes at import.
+    /// A lock for one purpose (`_ready_lock`) says nothing of attributes that are never used together with what it guards.
     ///
     /// ## References
     /// - [Python FAQ: thread-safe mutations](https://docs.python.org/3/faq/library.html#what-kinds-of-global-value-mutation-are-thread-safe)
