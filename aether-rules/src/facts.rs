@@ -15,12 +15,14 @@ use crate::source::{SourceKind, SourceText};
 mod build;
 mod comment;
 mod event;
+mod promise;
 mod symbol;
 mod term;
 
 pub(crate) use build::build;
 pub use comment::{Comment, CommentKind};
 pub use event::{Arm, Ctx, CtxKind, Event, EventKind, WithKind};
+pub use promise::ThreadSafety;
 pub use symbol::{Names, Qual, Sym};
 pub use term::{
     CallIx, ClassIx, Comparison, Const, Container, CtxIx, EventIx, FuncIx, ImportIx, NameIx,
@@ -58,8 +60,8 @@ pub struct ModuleFacts {
     pub comments: Vec<Comment>,
     /// Places whose assignment carries a `guarded-by` comment.
     pub guards: Vec<DeclaredGuard>,
-    /// The module's documentation promises thread safety.
-    pub says_thread_safe: bool,
+    /// What the module's documentation says about threads.
+    pub thread_safety: ThreadSafety,
 }
 
 /// A scope.
@@ -206,8 +208,8 @@ pub struct Class {
     pub methods: Vec<FuncIx>,
     /// The function its body runs in.
     pub owner: FuncIx,
-    /// Its documentation promises thread safety.
-    pub says_thread_safe: bool,
+    /// What its documentation says about threads.
+    pub thread_safety: ThreadSafety,
 }
 
 /// A call.

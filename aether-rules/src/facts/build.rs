@@ -3,21 +3,23 @@
 //! *Invariant:* the walk emits events in evaluation order, and names are only resolved once the whole module has been
 //! seen: in Python a later assignment decides what an earlier name means.
 
-use ruff_python_ast::{ModModule, Stmt};
+use ruff_python_ast::ModModule;
 use ruff_python_parser::Parsed;
 use ruff_text_size::TextRange;
 
 use super::comment;
+use super::promise;
 use super::term::TermTable;
 use super::{
     Argument, Call, CallIx, Class, ClassIx, Comment, CommentKind, Ctx, CtxIx, CtxKind,
     DeclaredGuard, Event, EventKind, FuncIx, Function, FunctionFlags, Import, ModuleFacts,
-    Names, NameTarget, ScopeIx, ScopeKind, Sym, Term, TermId, Variable,
+    Names, NameTarget, ScopeIx, ScopeKind, Sym, Term, TermId, ThreadSafety, Variable,
 };
 use crate::source::SourceText;
 
 mod class;
 mod comprehension;
+mod constant;
 mod expr;
 mod function;
 mod guard;
@@ -52,17 +54,7 @@ pub(crate) fn build(source: &SourceText, parsed: &Parsed<ModModule>) -> ModuleFa
     builder.block(&module.body);
     builder.finish_frame();
     let comments = comment::collect(&source.text, parsed.tokens());
-    builder.finish(comments, source, says_thread_safe(&module.body))
-}
-
-/// Whether a body's docstring promises thread safety.
-fn says_thread_safe(body: &[Stmt]) -> bool {
-    let Some(Stmt::Expr(first)) = body.first() else { return false };
-    let Some(docstring) = first.value.as_string_literal_expr() else { return false };
-    let text = docstring.value.to_str().to_ascii_lowercase();
-    let promised = ["thread-safe", "thread safe", "threadsafe", "thread safety"];
-    let denied = ["not thread", "not necessarily thread", "not be thread", "not fully thread", "not yet thread", "not guaranteed to be thread", "n't thread", "non-thread", "non thread", "thread-unsafe", "no thread", "never thread"];
-    promised.iter().any(|words| text.contains(words)) && !denied.iter().any(|words| text.contains(words))
+    builder.finish(comments, source, promise::thread_safety(&module.body, ""))
 }
 
 /// The facts in the making.
@@ -167,10 +159,11 @@ impl Builder {
         self.functions[frame.function.index()].events = start..self.events.len() as u32;
     }
 
-    fn finish(mut self, comments: Vec<Comment>, source: &SourceText, says_thread_safe: bool) -> ModuleFacts {
+    fn finish(mut self, comments: Vec<Comment>, source: &SourceText, thread_safety: ThreadSafety) -> ModuleFacts {
         let name_targets = self.scopes.resolve();
         let vars = self.scopes.take_vars();
         let scopes = self.scopes.take_scopes();
+        self.drop_dead_branches(&name_targets, &vars, |scope| scopes[scope.index()].kind);
         self.drop_private_events(&name_targets, &vars, |scope| scopes[scope.index()].kind);
         let guards = self.declared_guards(&comments, &source.text);
         self.names.shrink_to_fit();
@@ -192,7 +185,7 @@ impl Builder {
             imports: self.imports,
             comments,
             guards,
-            says_thread_safe,
+            thread_safety,
         }
     }
 

@@ -9,6 +9,7 @@ use ruff_text_size::TextRange;
 
 use super::calls::Callee;
 use super::kind::{FuncId, Kind, ModuleId};
+use super::offload::Handed;
 use super::program::Program;
 use super::roots::{Root, Started};
 use crate::facts::{CallIx, Const, FuncIx, Function, Qual, Sym, Term, TermId};
@@ -30,7 +31,7 @@ pub(super) fn method(program: &Program, function: FuncId) -> Option<Root> {
     let own_self = runs_on == RunsOn::Server;
     let span = program.function_span(function);
     let self_parallel = runs_on.is_self_parallel();
-    Some(Root { function, runs_on, self_parallel, shares_self: !own_self, own_self, span, started: None })
+    Some(Root { function, runs_on, self_parallel, shares_self: !own_self, own_self, handed: Handed::Over, span, started: None })
 }
 
 /// `client.on_message = handler`.
@@ -61,7 +62,7 @@ pub(super) fn called(program: &Program, module: ModuleId, started: Started, span
 
 fn callback(function: FuncId, runs_on: RunsOn, span: Span) -> Root {
     let self_parallel = runs_on.is_self_parallel();
-    Root { function, runs_on, self_parallel, shares_self: true, own_self: false, span, started: None }
+    Root { function, runs_on, self_parallel, shares_self: true, own_self: false, handed: Handed::Over, span, started: None }
 }
 
 /// `add_GreeterServicer_to_server(Greeter(), server)`, as generated for gRPC: one object serves every thread.

@@ -10,6 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::calls::{Callee, Receiver};
 use super::kind::{FuncId, Kind, ModuleId};
+use super::offload::Handed;
 use super::program::Program;
 use super::roots::Root;
 use crate::facts::{ArgumentName, CallIx, Container, FuncIx, ParamKind, Qual, Term, TermId};
@@ -110,7 +111,10 @@ fn handed_over(program: &Program, root: &Root) -> Vec<(u16, PassedArg)> {
     let Some(name) = program.library_callee(module, started.call) else { return Vec::new() };
     let mut terms = bound_by_partial(program, module, started.call, name);
     terms.extend(argument_terms(program, module, started.call, name));
-    let arg = |term| PassedArg { module, function, term, shared: is_shared(program, module, function, started.call, term) };
+    let arg = |term| PassedArg { module, function, term, shared: match root.handed {
+        Handed::Over => is_shared(program, module, function, started.call, term),
+        Handed::Lent => program.receiver(module, function, term) == Receiver::Global,
+    } };
     let positions = terms.into_iter().enumerate();
     positions.filter(|(_, term)| !term.is_opaque()).map(|(at, term)| ((at + bound) as u16, arg(term))).collect()
 }

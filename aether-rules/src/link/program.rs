@@ -12,7 +12,7 @@ use super::kind::{ClassId, FuncId, Kind, ModuleId};
 use super::locks::Locks;
 use super::reach::Reach;
 use super::roots::Root;
-use super::sharing::Promises;
+use super::promise::Promises;
 use crate::facts::{ClassIx, FuncIx, Function, ModuleFacts, Qual, Sym};
 use crate::model::custom::ModelIndex;
 use crate::settings::Settings;
@@ -68,6 +68,8 @@ pub struct Program {
     pub(super) passed: super::passed::Passed,
     pub(super) roots: Vec<Root>,
     pub(super) reach: Reach,
+    /// By function: whether it runs before anything is shared, or when nobody else is there.
+    pub(super) setup: Vec<bool>,
     pub(super) locks: Locks,
     pub(super) accesses: Accesses,
     pub(super) promises: Promises,
@@ -96,9 +98,10 @@ impl Program {
         super::roots::find(&mut program);
         program.passed = super::passed::collect(&program);
         super::reach::propagate(&mut program);
+        program.setup = super::setup::find(&program);
         super::locks::compute(&mut program);
         super::access::collect(&mut program);
-        super::sharing::promise(&mut program);
+        super::promise::cover(&mut program);
         program
     }
 
