@@ -84,10 +84,9 @@ impl Program {
     /// Whether a call waits for a thread to end: `join()`, `result()`, `shutdown()`, `wait(futures)`.
     fn is_wait(&self, module: ModuleId, call: CallIx) -> bool {
         let facts = &self.modules[module.index()].facts;
-        if let Some(name) = self.library_callee(module, call) {
-            if name == qual!("concurrent.futures.wait") || name == qual!("concurrent.futures.as_completed") {
-                return true;
-            }
+        let waits = [qual!("concurrent.futures.wait"), qual!("concurrent.futures.as_completed")];
+        if self.library_callee(module, call).is_some_and(|name| waits.contains(&name)) {
+            return true;
         }
         let Term::Attr(base, name) = facts.terms.get(facts.calls[call.index()].callee) else { return false };
         let no_strings = self.kind(module, base) != Kind::Immutable && !matches!(self.kind(module, base), Kind::Lib(_));

@@ -143,7 +143,7 @@ fn starts_a_loop(program: &Program, root: RootId) -> bool {
             _ => "",
         };
         let is_unknown = !program.kind(module, object).is_known();
-        is_unknown && (method != sym!("start") || name.trim_matches('_').ends_with("loop"))
+        (is_unknown && method != sym!("start")) || name.trim_matches('_').ends_with("loop")
     })
 }
 
