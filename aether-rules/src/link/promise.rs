@@ -17,7 +17,7 @@ use super::kind::{ClassId, FuncId, Kind, ModuleId};
 use super::locks::LockId;
 use super::places::{Place, PlaceRoot};
 use super::program::Program;
-use crate::facts::{EventKind, Sym, Term, ThreadSafety};
+use crate::facts::{ClassIx, EventKind, Sym, Term, ThreadSafety};
 use crate::model::Role;
 use crate::source::Span;
 use crate::sym;
@@ -296,6 +296,12 @@ fn module_promise(program: &Program, module: ModuleId) -> Option<Promise> {
             }
         })
         .collect();
+    // A class of thread-locals, under whatever name its object goes.
+    promises.extend(facts.classes.iter().enumerate().filter_map(|(index, class)| {
+        let bases = program.lib_bases(program.class_id(module, ClassIx::at(index)));
+        let is_local = bases.iter().any(|&base| crate::model::role_of(base) == Some(Role::ThreadLocal));
+        is_local.then(|| Promise::OwnsThreadLocal(program.span(module, class.name_range)))
+    }));
     promises.sort_by_key(|&promise| rank(promise));
     let documented = || Promise::Documented(program.span(module, facts.functions[0].name_range));
     match facts.thread_safety {

@@ -89,7 +89,10 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
         }
         let finding = match cx.program.declared_guard(place) {
             Some(guard) => declared(cx, place, guard),
-            None => cx.program.inferred_guard(place).and_then(|guard| inferred(cx, place, guard)),
+            None => match cx.program.inferred_guard(place) {
+                Some(guard) => inferred(cx, place, guard),
+                None => one_sided(cx, place),
+            },
         };
         if let Some(finding) = finding {
             findings.report(finding);
@@ -156,6 +159,31 @@ fn inferred(cx: &RuleContext<'_>, place: Place, guard: InferredGuard) -> Option<
         guard.locked,
         guard.locked + guard.bare
     )))
+}
+
+/// Two threads that are known to write the place, of which only one takes a lock for it: too few accesses to call the
+/// lock its guard, but whoever took it did not take it against themselves.
+fn one_sided(cx: &RuleContext<'_>, place: Place) -> Option<Finding> {
+    let is_locked_write = |other: &Access| other.kind.writes() && !cx.program.held_at_access(other).is_empty();
+    let mut bare = cx.program.accesses(place).iter().filter(|access| {
+        access.kind.writes()
+            && cx.program.held_at_access(access).is_empty()
+            && !is_teardown(cx, access)
+            && !evidence::assumes_lock(cx.program, access.function)
+    });
+    bare.find_map(|access| {
+        let conflict = cx.program.conflict(access, is_locked_write)?;
+        let held = cx.program.held_at_access(conflict.other);
+        let lock = held.iter().find(|&lock| !is_deliberate(cx, access, lock))?;
+        let name = cx.program.lock_name(lock);
+        let finding = describe(cx, access, &name, Confidence::High);
+        let finding = evidence::explain(cx.program, finding, access, &crate::link::Sharing::Proven(conflict));
+        let taken = cx.program.lock_taken_at(conflict.other.module, conflict.other.ctx, lock);
+        Some(match taken {
+            Some(span) => finding.evidence(Evidence::new(EvidenceRole::Lock, span, format!("the other thread takes `{name}` here"))),
+            None => finding,
+        })
+    })
 }
 
 /// Two accesses that hold the lock, a write first.
