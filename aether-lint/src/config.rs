@@ -16,6 +16,7 @@ mod globs;
 mod hierarchy;
 pub(crate) mod keys;
 mod layer;
+mod models;
 mod options;
 mod python;
 mod resolve;

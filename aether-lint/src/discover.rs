@@ -87,6 +87,8 @@ struct Candidate {
     /// The path with every link resolved: two candidates of one identity are one file.
     identity: PathBuf,
     is_link: bool,
+    /// The folder named on the command line; none if the file itself is.
+    base: Option<Arc<Path>>,
     scope: Scope,
     failure: Option<SourceError>,
 }
@@ -143,6 +145,7 @@ fn named_file(
         identity: fs::canonicalize(&absolute).unwrap_or_else(|_| absolute.clone()),
         path: absolute,
         is_link,
+        base: None,
         scope,
         failure: None,
     }))
@@ -169,7 +172,7 @@ fn distinct(mut candidates: Vec<Candidate>) -> Vec<FoundFile> {
     for (index, candidate) in candidates.into_iter().enumerate() {
         if best.get(&candidate.identity) == Some(&index) {
             let display = names.name(candidate.display);
-            let settings = candidate.scope.settings(&candidate.path);
+            let settings = candidate.scope.settings(&candidate.path, candidate.base.as_deref());
             let content = match candidate.failure {
                 Some(failure) => Content::Given(Err(failure)),
                 None => Content::OnDisk,
@@ -192,7 +195,7 @@ fn standard_input(request: &Request<'_>, hierarchy: &Hierarchy) -> Result<Discov
     let text = read::read_stream(io::stdin().lock(), Kind::of(name)).map_err(SourceError::from);
     let file = FoundFile {
         display: names::display(&path, request.cwd, name),
-        settings: scope.settings(&path),
+        settings: scope.settings(&path, path.parent()),
         path,
         content: Content::Given(text),
     };

@@ -42,7 +42,7 @@ pub enum EmbedError {
 pub enum Text {
     /// A module.
     Module(String),
-    /// Code cells in the order they ran, IPython syntax welcome; numbered from 1.
+    /// Code cells in the order they ran, `IPython` syntax welcome; numbered from 1.
     Cells(Vec<String>),
 }
 
@@ -106,11 +106,7 @@ pub fn check(words: impl IntoIterator<Item = OsString>) -> Result<Checked, Embed
 ///
 /// # Errors
 /// Whatever makes the command exit with 2.
-pub fn check_text(
-    text: Text,
-    name: &Path,
-    words: impl IntoIterator<Item = OsString>,
-) -> Result<Checked, EmbedError> {
+pub fn check_text(text: Text, name: &Path, words: impl IntoIterator<Item = OsString>) -> Result<Checked, EmbedError> {
     let words = Words::parse(words)?;
     let path = words.cwd.join(name);
     let folder = path.parent().unwrap_or(&words.cwd);
@@ -118,7 +114,7 @@ pub fn check_text(
     let scope = words.hierarchy.for_folder(&folder).map_err(DiscoverError::Config)?;
     let file = FoundFile {
         display: display(&path, &words.cwd, name),
-        settings: scope.settings(&path),
+        settings: scope.settings(&path, None),
         path,
         content: Content::Given(source(text)),
     };

@@ -1,6 +1,7 @@
 //! The linter for Python callers: words of the command line in, findings as JSON out.
 //!
 //! *Invariant:* an error arrives as the exception its cause deserves: whose words were wrong, whose file, whose system.
+#![expect(clippy::needless_pass_by_value, reason = "what Python hands over arrives as an owned value")]
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! The profiler on Python threads of this process: `aether.profile` runs them, this side plans, watches and concludes.
 //!
 //! *Invariant:* an exception of the workload, a Ctrl-C included, reaches the caller as it is.
+#![expect(clippy::needless_pass_by_value, reason = "what Python hands over arrives as an owned value")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -122,7 +123,11 @@ impl Subject for Callable {
             }
             Ok::<_, PyErr>((outcome?, sampler.unbind()))
         })
-        .map_err(|error| ProfileError::Workload { worker: 0, threads: shot.threads, source: Box::new(error) })?;
+        .map_err(|error| ProfileError::Workload {
+            worker: 0,
+            threads: shot.threads,
+            source: Box::new(error),
+        })?;
         let mut sample = collect(&notes);
         sample.futex = sampler.get().finish();
         sample.foreign = meter.stop(own_cpu_ns());
@@ -154,8 +159,12 @@ fn collect(notes: &[Notes]) -> Sample {
             run_delay_ns,
         };
         sample.traces.push(WorkerTrace { marks: marks.iter().map(mark).collect() });
-        served.iter().for_each(|&ns| service.record(ns));
-        waited.iter().for_each(|&ns| sojourn.record(ns));
+        for &ns in served {
+            service.record(ns);
+        }
+        for &ns in waited {
+            sojourn.record(ns);
+        }
     }
     Sample { service, sojourn, ..sample }
 }
@@ -204,7 +213,7 @@ impl Analysis {
     }
 
     fn to_html(&self) -> String {
-        report::html::page(std::slice::from_ref(&self.0), None)
+        report::html::page(std::slice::from_ref(&self.0), &[], None)
     }
 
     /// Reads what `to_json` wrote.
@@ -255,8 +264,7 @@ pub(crate) fn profile(
         free_threaded_build: subject.free_threaded_build,
         gil: subject.gil,
     };
-    let identity =
-        Identity { id: subject.name, hash: digest(&subject.content), interpreter: Some(interpreter) };
+    let identity = Identity { id: subject.name, hash: digest(&subject.content), interpreter: Some(interpreter) };
     let mut callable = Callable { identity, run };
     py.detach(|| {
         let cancel = CancelToken::default();

@@ -1,6 +1,7 @@
 //! What this interpreter is: the facts come from Python, the conclusions from `aether-bench`.
 //!
 //! *Invariant:* one interpreter, one answer: the command `status` and `aether.check` say the same about the same facts.
+#![expect(clippy::needless_pass_by_value, reason = "what Python hands over arrives as an owned value")]
 
 use std::path::PathBuf;
 
@@ -42,7 +43,5 @@ pub(crate) fn judge_status(py: Python<'_>, facts: String) -> PyResult<Status> {
 #[pyfunction]
 pub(crate) fn probe_status(py: Python<'_>, python: PathBuf, imports: bool) -> PyResult<Status> {
     let imports = if imports { Imports::Tried } else { Imports::Skipped };
-    py.detach(|| status::probe(&python, imports))
-        .map(Status)
-        .map_err(|error| PyOSError::new_err(error.to_string()))
+    py.detach(|| status::probe(&python, imports)).map(Status).map_err(|error| PyOSError::new_err(error.to_string()))
 }

@@ -62,10 +62,16 @@ fn run(sources: &dyn Sources) -> Report {
     }
     let program = Program::link(modules);
     report.statistics = statistics(&program, &report.files);
+    let reported: Vec<Vec<RuleFinding>> =
+        report.files.par_iter().enumerate().map(|(index, file)| report_on(&program, ModuleId::at(index), file)).collect();
+    // What a rule says of one module's state may stand in another file, whose settings and comments then hold.
+    for (rule, finding) in reported.into_iter().flatten() {
+        found[finding.primary.file.index()].push((rule, finding));
+    }
     let checked: Vec<(Vec<Diagnostic>, usize)> = found
         .into_par_iter()
         .enumerate()
-        .map(|(index, findings)| check(&program, ModuleId::at(index), &report.files[index], findings))
+        .map(|(index, findings)| settle(&program, ModuleId::at(index), &report.files[index], findings))
         .collect();
     for (diagnostics, suppressed) in checked {
         report.diagnostics.extend(diagnostics);
@@ -113,28 +119,39 @@ fn about_file(file: FileId, range: TextRange, message: String) -> Finding {
     Finding::new(Span::new(file, range), Confidence::High, message)
 }
 
-/// Runs the rules over one module, applies its suppressions, and sorts what is left.
-fn check(
+/// A finding and the rule that made it.
+type RuleFinding = (&'static Rule, Finding);
+
+/// Runs the rules over one module.
+fn report_on(program: &Program, module: ModuleId, file: &AnalyzedFile) -> Vec<RuleFinding> {
+    let mut found = Vec::new();
+    if file.kind == SourceKind::Stub {
+        return found;
+    }
+    let (settings, facts) = (&program.module(module).settings, &program.module(module).facts);
+    // A comment for a finding below the shown confidence is not unused: find them all where comments are.
+    let threshold = if has_suppressions(facts) { Confidence::Low } else { settings.min_confidence };
+    for &rule in registry::rules() {
+        if let Some(check) = rule.check
+            && settings.level(rule) != Level::Off
+            && (rule.mentions.is_empty() || rule.mentions.iter().any(|&name| facts.mentions(name)))
+        {
+            let cx = RuleContext::new(program, module, rule);
+            check(&cx, &mut Findings::new(rule, threshold, &mut found));
+        }
+    }
+    found
+}
+
+/// Gives the findings of one file their levels, applies its suppressions, and sorts what is left.
+fn settle(
     program: &Program,
     module: ModuleId,
     file: &AnalyzedFile,
-    mut found: Vec<(&'static Rule, Finding)>,
+    found: Vec<RuleFinding>,
 ) -> (Vec<Diagnostic>, usize) {
-    let settings = &program.module(module).settings;
-    let comments = &program.module(module).facts.comments;
-    let mut suppressions = Suppressions::new(FileId(module.0), settings, &file.text, comments);
-    // A comment for a finding below the shown confidence is not unused: find them all where comments are.
-    let threshold = if suppressions.is_some() { Confidence::Low } else { settings.min_confidence };
-    if file.kind != SourceKind::Stub {
-        for &rule in registry::rules() {
-            if let Some(check) = rule.check
-                && settings.level(rule) != Level::Off
-            {
-                let cx = RuleContext::new(program, module, rule);
-                check(&cx, &mut Findings::new(rule, threshold, &mut found));
-            }
-        }
-    }
+    let (settings, facts) = (&program.module(module).settings, &program.module(module).facts);
+    let mut suppressions = Suppressions::new(FileId(module.0), settings, &file.text, &facts.comments);
     let mut diagnostics = judge(found, settings);
     let mut suppressed = 0;
     if let Some(suppressions) = &mut suppressions {
@@ -188,10 +205,16 @@ fn diagnose(rule: &'static Rule, level: Level, finding: Finding) -> Diagnostic {
     }
 }
 
+/// How many lines a text has, the last one with or without its end.
+fn lines(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    bytes.iter().filter(|&&byte| byte == b'\n').count() + usize::from(bytes.last().is_some_and(|&byte| byte != b'\n'))
+}
+
 fn statistics(program: &Program, files: &[AnalyzedFile]) -> Statistics {
     let mut statistics = Statistics {
         files: files.len(),
-        lines: files.par_iter().map(|file| file.text.lines().count()).sum(),
+        lines: files.par_iter().map(|file| lines(&file.text)).sum(),
         roots: program.roots().count(),
         shared_places: program.place_count(),
         ..Statistics::default()

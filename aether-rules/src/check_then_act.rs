@@ -5,11 +5,15 @@
 use crate::evidence;
 use crate::facts::{Const, EventKind, Term, TermId};
 use crate::finding::{Evidence, EvidenceRole};
-use crate::link::{Access, AccessKind, Answer, Asked, Check, Kind, Place, PlaceRoot, Sharing, Touch, Worth};
+use crate::link::{Access, AccessKind, Answer, Asked, Check, Place, Sharing, Touch, Worth};
 use crate::model::Effect;
 use crate::rule::Confidence;
 use crate::{Finding, Findings, RuleContext};
 use crate::{qual, sym};
+
+mod singleton;
+
+pub(crate) use singleton::{is_made_at_import, is_singleton, is_where_instances_are_made};
 
 /// How many further sites of the same hazard are shown.
 const MAX_SITES: usize = 3;
@@ -59,7 +63,7 @@ impl<'a> Hazard<'a> {
 }
 
 /// Methods that open or close an object: whoever promises thread safety seldom means them.
-fn is_lifecycle(cx: &RuleContext<'_>, act: &Access) -> bool {
+pub(crate) fn is_lifecycle(cx: &RuleContext<'_>, act: &Access) -> bool {
     const NAMES: &[&str] = &[
         "start",
         "stop",
@@ -89,10 +93,34 @@ fn is_lifecycle(cx: &RuleContext<'_>, act: &Access) -> bool {
         "initialize",
         "initialise",
     ];
+    NAMES.contains(&verb(cx, act))
+}
+
+/// Whether an access stands in a method that ends an object's life: what it takes away, nobody needs any more.
+pub(crate) fn is_ending(cx: &RuleContext<'_>, act: &Access) -> bool {
+    const NAMES: &[&str] =
+        &["stop", "close", "shutdown", "disconnect", "join", "teardown", "exit", "aexit", "del", "terminate", "finish"];
+    NAMES.contains(&verb(cx, act))
+}
+
+/// The first word of the name of the function an access stands in: `close` in `_close_all`.
+fn verb<'a>(cx: &RuleContext<'a>, act: &Access) -> &'a str {
     let (module, _) = cx.program.func_local(act.function);
     let name = cx.program.module(module).facts.name(cx.program.function(act.function).name);
-    let first = name.trim_matches('_').split('_').next().unwrap_or_default();
-    NAMES.contains(&first)
+    name.trim_matches('_').split('_').next().unwrap_or_default()
+}
+
+/// Whether a place looks like a registry that is filled while a program is set up: all that changes it are bare `add…`,
+/// `register…` and their like, which only put something in.
+pub(crate) fn is_filled_at_setup(cx: &RuleContext<'_>, place: Place) -> bool {
+    const NAMES: &[&str] =
+        &["add", "register", "install", "mount", "include", "declare", "define", "route", "use", "append", "extend"];
+    let mut writers = cx.program.accesses(place).iter().filter(|other| other.kind.writes()).peekable();
+    writers.peek().is_some()
+        && writers.all(|other| {
+            let puts_in = !removes(other) && !matches!(other.kind, AccessKind::Augment(Touch::Whole, _));
+            puts_in && NAMES.contains(&verb(cx, other)) && cx.program.held_at_access(other).is_empty()
+        })
 }
 
 /// Whether a promise of thread safety covers a place: it is guarded by a lock somewhere, or a user's thread comes here.
@@ -211,47 +239,6 @@ pub(crate) fn stores_value(cx: &RuleContext<'_>, other: &Access) -> bool {
         AccessKind::Augment(Touch::Whole, _) => true,
         _ => false,
     }
-}
-
-/// Whether a value is one instance of the class that keeps it: a singleton, or one per key.
-pub(crate) fn is_singleton(cx: &RuleContext<'_>, act: &Access) -> bool {
-    let AccessKind::Write(_, value) = act.kind else { return false };
-    match act.place.root {
-        PlaceRoot::Cell(..) => makes_instance(cx, act, value, 0),
-        _ => cx.program.is_class_level(act.place) && makes_instance(cx, act, value, 0),
-    }
-}
-
-fn makes_instance(cx: &RuleContext<'_>, act: &Access, value: TermId, depth: usize) -> bool {
-    const MAX_HOPS: usize = 2;
-    let facts = &cx.program.module(act.module).facts;
-    match facts.terms.get(value) {
-        Term::Call(call) => {
-            let callee = facts.calls[call.index()].callee;
-            match facts.terms.get(callee) {
-                Term::Attr(_, name) if [sym!("__new__"), sym!("__call__")].contains(&name) => true,
-                Term::Name(_) if matches!(act.place.root, PlaceRoot::Cell(..)) => is_class_parameter(cx, act, callee),
-                _ => match (cx.program.kind(act.module, callee), act.place.root) {
-                    (Kind::Class(made), PlaceRoot::ClassAttr(owner, _)) => cx.program.class(made).mro.contains(&owner),
-                    _ => false,
-                },
-            }
-        }
-        Term::Name(_) if depth < MAX_HOPS => {
-            let Some(var) = facts.var_of(value) else { return false };
-            facts.vars[var.index()].values.iter().any(|&value| makes_instance(cx, act, value, depth + 1))
-        }
-        _ => false,
-    }
-}
-
-/// Whether a name is the class that a decorator was given.
-fn is_class_parameter(cx: &RuleContext<'_>, act: &Access, callee: TermId) -> bool {
-    let facts = &cx.program.module(act.module).facts;
-    let Some(var) = facts.var_of(callee) else { return false };
-    let variable = &facts.vars[var.index()];
-    let is_parameter = variable.values.iter().all(|&value| matches!(facts.terms.get(value), Term::Param(..)));
-    is_parameter && ["cls", "klass", "class_"].contains(&facts.name(variable.name))
 }
 
 /// Further steps under the condition of a check, after an access, that go on building what it stored: where one stands.

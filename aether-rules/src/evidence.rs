@@ -25,7 +25,7 @@ pub(crate) fn explain(program: &Program, finding: Finding, access: &Access, shar
             finding.note(format!("inferred: what owns `{name}` {}, and no common lock is held", promise.text()))
         }
         Sharing::Possible => finding.note(format!(
-            "no thread that reaches `{name}` is started in the analysed code; it is real once two threads do"
+            "no two threads are known to reach `{name}` at the same time; it is real once they do"
         )),
     }
 }
@@ -44,6 +44,10 @@ fn explain_conflict(program: &Program, finding: Finding, conflict: &Conflict<'_>
         let text = format!("`{name}` is {} here on the {other_thread}", conflict.other.kind.verb());
         let evidence = Evidence::new(EvidenceRole::OtherAccess, span_of(program, conflict.other), text);
         finding = finding.evidence(evidence.on_thread(other_thread.clone()));
+    }
+    if thread == other_thread {
+        let function = thread_function(program, conflict);
+        return finding.note(format!("`{name}` is shared: several threads are in `{function}` at once, with no common lock"));
     }
     finding.note(format!("`{name}` is shared: the {thread} and the {other_thread} both reach it, with no common lock"))
 }
@@ -84,10 +88,14 @@ pub(crate) fn span_of(program: &Program, access: &Access) -> Span {
     program.span(access.module, access.range)
 }
 
-/// Another access worth showing: a write if there is one, in another function if possible.
+/// Another access worth showing: one that no lock keeps apart, a write if there is one, in another function if possible.
 fn other_side<'a>(program: &'a Program, access: &Access) -> Option<&'a Access> {
+    let held = program.held_at_access(access);
     let others = program.accesses(access.place).iter().filter(|other| other.event != access.event || other.module != access.module);
-    others.min_by_key(|other| (!other.kind.writes(), other.function == access.function, other.module, other.event))
+    others.min_by_key(|other| {
+        let is_excluded = program.held_at_access(other).meets(&held);
+        (is_excluded, !other.kind.writes(), other.function == access.function, other.module, other.event)
+    })
 }
 
 /// A lock under which a place is accessed somewhere, by the name a reader would use.

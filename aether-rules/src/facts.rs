@@ -8,20 +8,22 @@
 use std::sync::Arc;
 
 use ruff_text_size::TextRange;
-use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use crate::source::{SourceKind, SourceText};
 
 mod build;
 mod comment;
 mod event;
+mod promise;
 mod symbol;
 mod term;
 
 pub(crate) use build::build;
 pub use comment::{Comment, CommentKind};
 pub use event::{Arm, Ctx, CtxKind, Event, EventKind, WithKind};
-pub use symbol::{Qual, Sym};
+pub use promise::ThreadSafety;
+pub use symbol::{Names, Qual, Sym};
 pub use term::{
     CallIx, ClassIx, Comparison, Const, Container, CtxIx, EventIx, FuncIx, ImportIx, NameIx,
     ScopeIx, Term, TermId, TermList, Terms, VarIx,
@@ -31,7 +33,7 @@ pub use term::{
 #[derive(Clone, Debug)]
 pub struct ModuleFacts {
     /// The text of every identifier in the module.
-    pub names: FxHashMap<Sym, Arc<str>>,
+    pub names: Names,
     /// Scopes; the first is the module's.
     pub scopes: Vec<Scope>,
     /// Variables of all scopes.
@@ -58,8 +60,8 @@ pub struct ModuleFacts {
     pub comments: Vec<Comment>,
     /// Places whose assignment carries a `guarded-by` comment.
     pub guards: Vec<DeclaredGuard>,
-    /// The module's documentation promises thread safety.
-    pub says_thread_safe: bool,
+    /// What the module's documentation says about threads.
+    pub thread_safety: ThreadSafety,
 }
 
 /// A scope.
@@ -92,7 +94,7 @@ pub struct Variable {
     /// Where it lives.
     pub scope: ScopeIx,
     /// What is assigned to it, in source order.
-    pub values: Vec<TermId>,
+    pub values: SmallVec<[TermId; 4]>,
     /// Its annotation, or the opaque term.
     pub annotation: TermId,
     /// Whether a nested function uses it.
@@ -135,6 +137,8 @@ pub struct Function {
     pub events: std::ops::Range<u32>,
     /// The annotation of its result, or the opaque term.
     pub returns: TermId,
+    /// The context of its body.
+    pub body: CtxIx,
     /// The variable a `def` binds.
     pub var: Option<VarIx>,
 }
@@ -204,8 +208,8 @@ pub struct Class {
     pub methods: Vec<FuncIx>,
     /// The function its body runs in.
     pub owner: FuncIx,
-    /// Its documentation promises thread safety.
-    pub says_thread_safe: bool,
+    /// What its documentation says about threads.
+    pub thread_safety: ThreadSafety,
 }
 
 /// A call.
@@ -299,7 +303,12 @@ impl ModuleFacts {
 
     /// The text of an identifier of this module.
     pub fn name(&self, name: Sym) -> &str {
-        self.names.get(&name).map_or("?", |text| text)
+        self.names.get(name).unwrap_or("?")
+    }
+
+    /// Whether the module mentions an identifier anywhere, in an import too: what it does not mention, it does not use.
+    pub fn mentions(&self, name: Sym) -> bool {
+        self.names.contains(name)
     }
 
     /// The function's steps.
@@ -366,11 +375,7 @@ impl ModuleFacts {
 
     /// The function whose body `ctx` lies in.
     pub fn function_of_ctx(&self, ctx: CtxIx) -> FuncIx {
-        let bodies = self.ctx_chain(ctx).filter_map(|(_, ctx)| match ctx.kind {
-            CtxKind::Body(function) => Some(function),
-            _ => None,
-        });
-        bodies.last().unwrap_or(FuncIx(0))
+        self.ctxs[ctx.index()].function
     }
 
     /// The variable a name term means, if it is one of this module.

@@ -218,8 +218,8 @@ pub(crate) fn changed_variable(
         _ => None,
     };
     let target = |term: TermId, whole: &str, element: &str| match cx.facts().terms.get(term) {
-        // A bare name is a local one, whatever it was imported as.
-        Term::Attr(..) => find(term).map(|text| (text, format!("`{}`", whole.replace('@', text)))),
+        // A bare name is a local one, whatever it was imported as; so is a field that once held the stream.
+        Term::Attr(base, name) if is_member_of(cx, base, name, term) => find(term).map(|text| (text, format!("`{}`", whole.replace('@', text)))),
         Term::Item(base, _) => find(base).map(|text| (text, format!("`{}`", element.replace('@', text)))),
         _ => None,
     };
@@ -238,6 +238,14 @@ pub(crate) fn changed_variable(
             Some((text, format!("`{text}.{}(…)`", cx.facts().name(method))))
         }
         _ => None,
+    }
+}
+
+/// Whether an attribute is the library's own variable, not a field with the same value.
+fn is_member_of(cx: &RuleContext<'_>, base: TermId, name: Sym, term: TermId) -> bool {
+    match (cx.program.kind(cx.module, base), cx.program.kind(cx.module, term)) {
+        (Kind::Lib(module), Kind::Lib(variable)) => module.child(name) == variable,
+        _ => false,
     }
 }
 

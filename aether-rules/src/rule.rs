@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::context::RuleContext;
+use crate::facts::Sym;
 use crate::finding::Findings;
 
 /// One check, as declared by [`declare_rule!`](crate::declare_rule).
@@ -35,6 +36,9 @@ pub struct Rule {
     pub fix: FixAvailability,
     /// Codes of rules that say the same thing better where both report.
     pub yields_to: &'static [&'static str],
+    /// Identifiers of which a module has to mention one, in an import at least, before the rule finds anything in it;
+    /// empty: the rule looks at every module.
+    pub mentions: &'static [Sym],
     /// The release of Aether that first shipped the rule.
     pub since: &'static str,
     /// Markdown, from the declaration's doc comment.
@@ -61,6 +65,7 @@ impl Rule {
         versions: "all",
         fix: FixAvailability::Manual,
         yields_to: &[],
+        mentions: &[],
         since: "0.1.0",
         docs: "",
         options: None,
@@ -339,4 +344,5 @@ pub mod prelude {
     pub use super::FixAvailability::{Manual, Safe, Unsafe};
     pub use super::Level::{Error, Info, Off, Warning};
     pub use super::OptionsSpec;
+    pub use crate::facts::Sym;
 }

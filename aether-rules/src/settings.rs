@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::model::Models;
 use crate::registry::{self, Selector};
 use crate::rule::{Confidence, Level, Rule};
 
@@ -20,6 +21,10 @@ pub struct Settings {
     levels: Vec<Option<Level>>,
     selected: Vec<bool>,
     options: Vec<Option<Arc<dyn Any + Send + Sync>>>,
+    /// No rule reports above it; [`Level::Off`] silences them all. What the engine says of unreadable files stays.
+    pub ceiling: Level,
+    /// What the user says of libraries and helpers. The rows of all files hold for the whole program.
+    pub models: Arc<Models>,
     /// The oldest Python the code must run on.
     pub target_version: PythonVersion,
     /// The builds the code must run on.
@@ -35,6 +40,8 @@ impl Default for Settings {
             levels: vec![None; rules.len()],
             selected: rules.iter().map(|rule| rule.level != Level::Off).collect(),
             options: rules.iter().map(|rule| rule.options.map(|spec| (spec.default)())).collect(),
+            ceiling: Level::Error,
+            models: Arc::default(),
             target_version: PythonVersion::default(),
             target_builds: TargetBuilds::default(),
             min_confidence: Confidence::Medium,
@@ -53,12 +60,13 @@ impl Settings {
             (TargetBuilds::FreeThreaded, Some(level)) => level,
             _ => rule.level,
         };
-        match self.levels[index] {
+        let chosen = match self.levels[index] {
             Some(level) => level,
             // Selected by name although off by default.
             None if default == Level::Off => Level::Warning,
             None => default,
-        }
+        };
+        if rule.check.is_some() { chosen.min(self.ceiling) } else { chosen }
     }
 
     /// The options of `rule`.

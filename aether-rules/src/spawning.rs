@@ -2,9 +2,8 @@
 //!
 //! *Invariant:* what is returned is an argument that another thread, or another process, is going to call.
 
-use crate::facts::{Argument, CallIx, Sym};
+use crate::facts::{Argument, CallIx};
 use crate::link::{Callee, Kind};
-use crate::model::spawn_of;
 use crate::{RuleContext, qual, sym};
 
 /// The argument of a call that another thread is going to call.
@@ -13,8 +12,8 @@ pub(crate) fn callable_argument<'a>(cx: &RuleContext<'a>, spawn: CallIx) -> Opti
     match cx.program.callee(cx.module, spawn) {
         Callee::Lib(name) if name == qual!("multiprocessing.Process") => facts.keyword(spawn, sym!("target")),
         Callee::Lib(name) => {
-            let model = spawn_of(name).filter(|model| model.runs_on.is_thread())?;
-            facts.arg(spawn, model.position, Sym::new(model.keyword))
+            let model = cx.program.models.spawn_of(name).filter(|model| model.runs_on.is_thread())?;
+            facts.arg(spawn, model.position, model.keyword)
         }
         Callee::Class(class) if cx.program.is_thread_class(class) => {
             // Only a class that leaves `__init__` alone takes a target as `Thread` does.

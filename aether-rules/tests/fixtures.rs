@@ -143,6 +143,25 @@ fn findings_are_exactly_the_marks() {
     assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// What libraries do with callbacks: every finding of the marked files is marked, whichever rule makes it.
+#[test]
+fn models_run_callbacks_where_the_libraries_do() {
+    let mut wrong = Vec::new();
+    let mut files: Vec<PathBuf> = std::fs::read_dir(fixtures().join("models"))
+        .expect("the folder of models")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    files.sort();
+    assert!(files.len() >= 8, "{files:?}");
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("a fixture");
+        let codes: Vec<&Rule> = checked_rules().filter(|rule| text.contains(&format!("expect: {}", rule.code))).collect();
+        assert!(!codes.is_empty(), "{}", file.display());
+        wrong.extend(codes.into_iter().flat_map(|rule| compare(rule, &file)));
+    }
+    assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
+}
+
 #[test]
 fn every_rule_has_bad_ok_and_limits() {
     for rule in checked_rules() {

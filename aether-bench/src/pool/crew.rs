@@ -47,6 +47,13 @@ pub(super) struct Member {
     seat: Arc<Seat>,
 }
 
+impl Member {
+    /// The worker's job was not worth running.
+    pub(super) fn skip(&self) {
+        self.stats.skip();
+    }
+}
+
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -114,11 +121,6 @@ impl<J> Crew<J> {
     /// The worker has ended a job that was submitted then.
     pub(super) fn end(&self, member: &Member, submitted_ns: u64) {
         member.stats.end(self.now_ns(), submitted_ns);
-    }
-
-    /// The worker's job was not worth running.
-    pub(super) fn skip(&self, member: &Member) {
-        member.stats.skip();
     }
 
     /// The worker's thread ends: its counts are kept.

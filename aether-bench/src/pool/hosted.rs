@@ -92,7 +92,7 @@ impl<J> HostedPool<J> {
     /// The worker's job had been cancelled and is not counted.
     pub fn skip(&self, worker: &HostedWorker) {
         worker.at_job.store(false, Relaxed);
-        self.crew.skip(&worker.member);
+        worker.member.skip();
     }
 
     /// The worker's thread ends; it was told to leave.
@@ -183,7 +183,7 @@ mod tests {
 
     impl Host {
         fn new(min_workers: usize, max_workers: usize) -> Arc<Self> {
-            let config = PoolConfig { min_workers, max_workers, ..PoolConfig::default() };
+            let config = PoolConfig { max_workers, min_workers, ..PoolConfig::default() };
             let pool = HostedPool::new(config).expect("sound bounds");
             let host = Arc::new(Self { pool, threads: Mutex::default() });
             let copy = Arc::clone(&host);
@@ -252,7 +252,9 @@ mod tests {
         let barrier = Arc::new(std::sync::Barrier::new(8));
         for _ in 0..8 {
             let barrier = Arc::clone(&barrier);
-            host.submit(move || drop(barrier.wait()));
+            host.submit(move || {
+                barrier.wait();
+            });
         }
         host.pool.drain();
         host.join();

@@ -118,7 +118,7 @@ impl Inner {
             if queued.job.run() {
                 self.crew.end(&member, queued.submitted_ns);
             } else {
-                self.crew.skip(&member);
+                member.skip();
             }
         }
         self.crew.retire(&member);

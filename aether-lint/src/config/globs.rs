@@ -56,6 +56,13 @@ impl Globs {
         Self { names: names.build().unwrap_or_default(), paths: paths.build().unwrap_or_default() }
     }
 
+    /// Whether a pattern matches the absolute `path` or a folder around it, by name only as far as `below` goes, the
+    /// end of `path` that counts.
+    pub(crate) fn match_part_of(&self, path: &Path, below: &Path) -> bool {
+        let by_name = below.components().any(|part| self.names.is_match(Path::new(part.as_os_str())));
+        by_name || path.ancestors().any(|part| self.paths.is_match(part))
+    }
+
     /// Whether a pattern matches the absolute `path`.
     pub(crate) fn matches(&self, path: &Path) -> bool {
         path.file_name().is_some_and(|name| self.names.is_match(name)) || self.paths.is_match(path)
@@ -81,5 +88,15 @@ mod tests {
         assert!(!matches("tests/*", "/home/[me]/src/tests/x.py"));
         assert!(!matches("uild", "/home/[me]/build"));
         assert!(GlobPattern::new(Path::new("/"), "a[").is_err());
+    }
+
+    #[test]
+    fn a_folder_above_the_part_that_counts_does_not_count() {
+        let globs = |pattern| Globs::new([&GlobPattern::new(Path::new("/home"), pattern).expect("a valid pattern")]);
+        let path = Path::new("/tests/a/tests/b.py");
+        assert!(globs("tests").match_part_of(path, Path::new("a/tests/b.py")));
+        assert!(!globs("tests").match_part_of(path, Path::new("b.py")));
+        assert!(globs("b*").match_part_of(path, Path::new("b.py")));
+        assert!(globs("/tests/a").match_part_of(path, Path::new("b.py")));
     }
 }

@@ -66,9 +66,9 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    /// The settings of the file at the absolute `path`.
-    pub(crate) fn settings(&self, path: &Path) -> Arc<Settings> {
-        self.source.resolved.settings(path, self.python)
+    /// The settings of the file at the absolute `path`, found below `base`, or named itself.
+    pub(crate) fn settings(&self, path: &Path, base: Option<&Path>) -> Arc<Settings> {
+        self.source.resolved.settings(path, base, self.python)
     }
 
     /// The configuration itself.

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 
 use aether_rules::registry::{self, Selector};
 use aether_rules::rule::normalize_name;
-use aether_rules::{Rule, TargetBuilds};
+use aether_rules::{Level, Rule, TargetBuilds};
 use serde_json::{Value, json};
 
 use super::error::ConfigError;
 use super::globs::GlobPattern;
 use super::layer::{Exclusions, Gitignore, Layer};
+use super::models;
 use super::options;
 use super::schema;
 use super::value::{Document, Entry, Word, entries, nearest};
@@ -84,6 +85,20 @@ pub(crate) const KEYS: &[Key] = &[
         default: "{}",
         schema: || json!({ "type": "object", "additionalProperties": schema::selectors() }),
         read: per_file_ignores,
+    },
+    Key {
+        name: "test-files",
+        docs: "The files that are test code, in place of the default list: a name of a file or of a folder around it, below this file or the path on the command line; a pattern with a slash is relative to this file. A file named on the command line is none, unless `force-exclude` is set.",
+        default: "[\"test\", \"tests\", \"test_*.py\", \"*_test.py\", \"conftest.py\"]",
+        schema: schema::strings,
+        read: |entry, to| globs(entry).map(|read| to.layer.test_files = Some(read)),
+    },
+    Key {
+        name: "test-level",
+        docs: "The gravest level of findings in test code, which races, forks and holds locks on purpose: `off`, `info`, `warning` or `error`. Where findings of low confidence are shown, as with `--all`, the default is `info`.",
+        default: "\"off\"",
+        schema: schema::level,
+        read: |entry, to| level(entry).map(|read| to.layer.test_level = Some(read)),
     },
     Key {
         name: "include",
@@ -183,6 +198,13 @@ pub(crate) const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "model",
+        docs: "What a library or a helper of your own does, as tables `[[model]]`: a dotted `name`, and either the known name it is `like`, or where something `runs-on` (`thread`, `pool`, `server`, `timer`, `finalizer`, `signal`, `loop`): the argument `callback` (a parameter's name or position) of a call, the `methods` of a base class, or the functions under a decorator. The models of all files hold for the whole run.",
+        default: "[]",
+        schema: models::schema,
+        read: |entry, to| models::read(entry).map(|read| to.layer.models.extend(read)),
+    },
+    Key {
         name: "rules",
         docs: "The options of rules: one table per rule, `[rules.<name>]`.",
         default: "{}",
@@ -229,13 +251,16 @@ fn key_word(entry: Entry<'_>) -> Word<'_> {
 fn levels(entry: Entry<'_>, to: &mut Reading) -> Result<(), ConfigError> {
     for one in entry.table()? {
         let selector = selector(one.document, &key_word(one))?;
-        let word = one.word()?;
-        let level = level_named(word.text).ok_or_else(|| {
-            one.refused(format!("`{}` is no level; expected off, info, warning or error", word.text), None)
-        })?;
-        to.layer.levels.push((selector, level));
+        to.layer.levels.push((selector, level(one)?));
     }
     Ok(())
+}
+
+fn level(entry: Entry<'_>) -> Result<Level, ConfigError> {
+    let word = entry.word()?;
+    level_named(word.text).ok_or_else(|| {
+        entry.refused(format!("`{}` is no level; expected off, info, warning or error", word.text), None)
+    })
 }
 
 fn per_file_ignores(entry: Entry<'_>, to: &mut Reading) -> Result<(), ConfigError> {

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use aether_rules::model::Model;
 use aether_rules::registry::Selector;
 use aether_rules::{Confidence, Level, TargetBuilds};
 
@@ -18,6 +19,8 @@ pub(crate) struct Layer {
     pub(crate) selection: Selection,
     pub(crate) levels: Vec<(Selector, Level)>,
     pub(crate) per_file_ignores: Vec<(GlobPattern, Vec<Selector>)>,
+    pub(crate) test_files: Option<Vec<GlobPattern>>,
+    pub(crate) test_level: Option<Level>,
     pub(crate) include: Option<Vec<GlobPattern>>,
     pub(crate) exclude: Option<Vec<GlobPattern>>,
     pub(crate) extend_exclude: Vec<GlobPattern>,
@@ -27,6 +30,8 @@ pub(crate) struct Layer {
     pub(crate) builds: Option<TargetBuilds>,
     pub(crate) min_confidence: Option<Confidence>,
     pub(crate) output_format: Option<OutputFormat>,
+    /// The upper ones win.
+    pub(crate) models: Vec<Model>,
     /// By code.
     pub(crate) options: BTreeMap<&'static str, OptionTable>,
 }
@@ -74,6 +79,8 @@ impl Layer {
             selection: self.selection.over(base.selection),
             levels: joined(base.levels, self.levels),
             per_file_ignores: joined(base.per_file_ignores, self.per_file_ignores),
+            test_files: self.test_files.or(base.test_files),
+            test_level: self.test_level.or(base.test_level),
             include: self.include.or(base.include),
             // A new list of exclusions starts afresh; an extension adds to whatever holds.
             extend_exclude: match self.exclude {
@@ -88,6 +95,7 @@ impl Layer {
             target: self.target.or(base.target),
             min_confidence: self.min_confidence.or(base.min_confidence),
             output_format: self.output_format.or(base.output_format),
+            models: joined(self.models, base.models),
             options,
         }
     }

@@ -4,9 +4,10 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aether_rules::model::Models;
 use aether_rules::{Confidence, Level, PythonVersion, Rule, Settings, registry};
 
 use super::error::ConfigError;
@@ -48,22 +49,42 @@ pub(crate) const DEFAULT_EXCLUDE: &[&str] = &[
 /// What is checked below a directory unless the configuration says otherwise.
 pub(crate) const DEFAULT_INCLUDE: &[&str] = &["*.py", "*.pyi", "*.pyw", "*.ipynb"];
 
+/// What is test code unless the configuration says otherwise.
+pub(crate) const DEFAULT_TEST_FILES: &[&str] = &["test", "tests", "test_*.py", "*_test.py", "conftest.py"];
+
 /// One configuration, ready to be asked about files.
 #[derive(Debug)]
 pub(crate) struct Resolved {
     pub(crate) layer: Layer,
     include: Globs,
     exclude: Globs,
+    test_files: Globs,
+    root: PathBuf,
     per_file: Vec<(Globs, Vec<usize>)>,
     options: Vec<(&'static Rule, Options)>,
+    models: Arc<Models>,
     settings: Mutex<BTreeMap<SettingsKey, Arc<Settings>>>,
 }
 
 /// A value of the type a rule declared for its options.
 type Options = Arc<dyn Any + Send + Sync>;
 
-/// The Python a folder's `pyproject.toml` asks for, and which `per-file-ignores` match.
-type SettingsKey = (Option<PythonVersion>, Vec<usize>);
+/// What decides a file's settings besides the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct SettingsKey {
+    /// The Python its folder's `pyproject.toml` asks for.
+    python: Option<PythonVersion>,
+    /// Which `per-file-ignores` match.
+    per_file: Vec<usize>,
+    purpose: Purpose,
+}
+
+/// What a file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Purpose {
+    Product,
+    Test,
+}
 
 impl Resolved {
     /// Resolves `layer`; the default globs are relative to `root`.
@@ -78,11 +99,15 @@ impl Resolved {
             let rules = words.iter().flat_map(|word| word.rules().iter().copied()).collect();
             (Globs::new([pattern]), rules)
         });
+        let test_files = layer.test_files.clone().unwrap_or_else(|| defaults(DEFAULT_TEST_FILES));
         Ok(Self {
+            test_files: Globs::new(&test_files),
+            root: root.to_owned(),
             include: Globs::new(&include),
             exclude: Globs::new(&exclude),
             per_file: per_file.collect(),
             options: parse_options(&layer)?,
+            models: Arc::new(Models::new(layer.models.clone())),
             settings: Mutex::default(),
             layer,
         })
@@ -103,13 +128,24 @@ impl Resolved {
         self.layer.force_exclude.unwrap_or_default()
     }
 
-    /// The settings of one file, in a folder whose project asks for `python`.
-    pub(crate) fn settings(&self, path: &Path, python: Option<PythonVersion>) -> Arc<Settings> {
+    /// The settings of one file, found below `base` or named itself, in a folder whose project asks for `python`.
+    pub(crate) fn settings(&self, path: &Path, base: Option<&Path>, python: Option<PythonVersion>) -> Arc<Settings> {
+        let purpose = self.purpose(path, base);
         let matching = self.per_file.iter().enumerate().filter(|(_, (globs, _))| globs.matches(path));
-        let key = (python, matching.map(|(index, _)| index).collect());
+        let key = SettingsKey { python, per_file: matching.map(|(index, _)| index).collect(), purpose };
         let mut known = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
         let make = |key: &SettingsKey| Arc::new(self.build(key));
         Arc::clone(known.entry(key.clone()).or_insert_with(|| make(&key)))
+    }
+
+    /// Who names a file wants to hear about it, test or not, unless exclusions hold even for what is named.
+    fn purpose(&self, path: &Path, base: Option<&Path>) -> Purpose {
+        if base.is_none() && self.exclusions() == Exclusions::Discovered {
+            return Purpose::Product;
+        }
+        let base = base.or_else(|| path.parent()).unwrap_or(path);
+        let below = path.strip_prefix(&self.root).or_else(|_| path.strip_prefix(base)).unwrap_or(path);
+        if self.test_files.match_part_of(path, below) { Purpose::Test } else { Purpose::Product }
     }
 
     /// The level of every rule that was given one; the narrower word wins, among equals the later.
@@ -123,11 +159,12 @@ impl Resolved {
         levels.into_iter().map(|(index, level)| (registry::rules()[index], level)).collect()
     }
 
-    fn build(&self, (python, per_file): &SettingsKey) -> Settings {
+    fn build(&self, key: &SettingsKey) -> Settings {
         let layer = &self.layer;
         let mut settings = Settings::default();
+        settings.models = Arc::clone(&self.models);
         settings.target_builds = layer.target_builds();
-        let version = layer.target.map(|target| target.version).or(*python);
+        let version = layer.target.map(|target| target.version).or(key.python);
         settings.target_version = version.unwrap_or_default();
         settings.min_confidence = layer.min_confidence.unwrap_or(Confidence::Medium);
         let selection = &layer.selection;
@@ -138,7 +175,11 @@ impl Resolved {
         for (rule, options) in &self.options {
             settings.set_options(rule, Arc::clone(options));
         }
-        for &index in per_file {
+        if key.purpose == Purpose::Test {
+            let shown = if settings.min_confidence == Confidence::Low { Level::Info } else { Level::Off };
+            settings.ceiling = layer.test_level.unwrap_or(shown);
+        }
+        for &index in &key.per_file {
             for &rule in &self.per_file[index].1 {
                 settings.deselect(registry::rules()[rule]);
             }

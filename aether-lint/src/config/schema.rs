@@ -44,7 +44,12 @@ pub(super) fn selectors() -> Value {
 
 /// A table from words that select rules to levels.
 pub(super) fn levels() -> Value {
-    json!({ "type": "object", "additionalProperties": { "enum": ["off", "info", "warning", "error"] } })
+    json!({ "type": "object", "additionalProperties": level() })
+}
+
+/// A level.
+pub(super) fn level() -> Value {
+    json!({ "enum": ["off", "info", "warning", "error"] })
 }
 
 /// An array of strings.

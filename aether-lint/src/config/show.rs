@@ -7,7 +7,7 @@ use aether_rules::{Level, TargetBuilds, registry};
 
 use super::hierarchy::Scope;
 use super::layer::{Exclusions, Gitignore};
-use super::resolve::{DEFAULT_EXCLUDE, DEFAULT_INCLUDE};
+use super::resolve::{DEFAULT_EXCLUDE, DEFAULT_INCLUDE, DEFAULT_TEST_FILES};
 use crate::render::OutputFormat;
 
 /// What governs `path`, and every decision in it.
@@ -21,7 +21,7 @@ pub(crate) fn show(scope: &Scope, path: &Path, cwd: &Path) -> String {
 }
 
 fn write_into(text: &mut String, scope: &Scope, path: &Path) -> std::fmt::Result {
-    let settings = scope.settings(path);
+    let settings = scope.settings(path, path.parent());
     let layer = &scope.config().layer;
     writeln!(text, "target-version = \"{}\"", settings.target_version)?;
     match settings.target_builds {
@@ -39,6 +39,8 @@ fn write_into(text: &mut String, scope: &Scope, path: &Path) -> std::fmt::Result
     };
     writeln!(text, "include = {}", written(&layer.include, DEFAULT_INCLUDE))?;
     writeln!(text, "exclude = {}", written(&layer.exclude, DEFAULT_EXCLUDE))?;
+    writeln!(text, "test-files = {}", written(&layer.test_files, DEFAULT_TEST_FILES))?;
+    writeln!(text, "# test-level: {}", layer.test_level.map_or("by confidence".to_owned(), |level| level.to_string()))?;
     writeln!(text, "extend-exclude = {}", list(layer.extend_exclude.iter().map(super::GlobPattern::text)))?;
     let running = registry::rules().iter().filter(|rule| settings.level(rule) != Level::Off);
     writeln!(text, "select = {}", list(running.map(|rule| rule.code)))?;

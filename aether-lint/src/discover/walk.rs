@@ -23,7 +23,7 @@ pub(super) fn walk(
     if is_excluded(&hierarchy.for_folder(&absolute)?, &absolute) {
         return Ok(());
     }
-    let visitor = Visitor { root, absolute: &absolute, request, hierarchy, seen: Mutex::default() };
+    let visitor = Visitor { root, absolute: absolute.as_path().into(), request, hierarchy, seen: Mutex::default() };
     builder(&absolute, request).build_parallel().run(|| Box::new(|entry| visitor.visit(entry)));
     let mut seen = visitor.seen.into_inner().unwrap_or_else(PoisonError::into_inner);
     // Threads race to the first mistake; the first in path order is the same every time.
@@ -51,7 +51,7 @@ fn builder(root: &Path, request: &Request<'_>) -> WalkBuilder {
 
 struct Visitor<'a> {
     root: &'a Path,
-    absolute: &'a Path,
+    absolute: Arc<Path>,
     request: &'a Request<'a>,
     hierarchy: &'a Hierarchy,
     seen: Mutex<Seen>,
@@ -96,7 +96,7 @@ impl Visitor<'_> {
 
     /// A directory that cannot be listed, or an entry that cannot be looked at.
     fn visit_failure(&self, error: &ignore::Error) {
-        let path = path_of(error).unwrap_or(self.absolute);
+        let path = path_of(error).unwrap_or(&self.absolute);
         let Some(scope) = self.scope(path) else { return };
         let reason = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
         let message = format!("the directory cannot be read: {reason}");
@@ -110,6 +110,7 @@ impl Visitor<'_> {
             path: path.to_owned(),
             identity: resolved.unwrap_or_else(|| path.to_owned()),
             is_link,
+            base: Some(Arc::clone(&self.absolute)),
             scope,
             failure,
         };
@@ -129,7 +130,7 @@ impl Visitor<'_> {
     }
 
     fn name(&self, path: &Path) -> String {
-        let below = path.strip_prefix(self.absolute).unwrap_or(path);
+        let below = path.strip_prefix(&self.absolute).unwrap_or(path);
         names::display(path, self.request.cwd, &self.root.join(below))
     }
 

@@ -154,3 +154,107 @@ fn config_shows_what_holds() {
     assert_snapshot!(head(&["config", "lib", "--config", "free-threaded = false"]));
     assert_snapshot!(head(&["config", "lib", "--isolated"]));
 }
+
+/// Two threads count without a lock, in the program and in its tests.
+fn racing() -> Project {
+    let race = "import threading\n\ncount = 0\n\n\ndef work():\n    global count\n    count += 1\n\n\nfor _ in range(2):\n    threading.Thread(target=work).start()\n";
+    Project::new().file("app.py", race).file("tests/helper.py", race).file("pkg/test_app.py", race)
+}
+
+#[test]
+fn test_code_has_a_level_of_its_own() {
+    let check = |args: &[&str], config: &str| {
+        let mut all = vec!["check", "--quiet", "--select", "AET101", "--output-format", "concise"];
+        all.extend(args);
+        let (code, out, err) = streams(&racing().file("aether.toml", config).output(&all));
+        assert_eq!(err, "");
+        let found = out.lines().filter_map(|line| line.split_once(':').map(|(path, _)| path)).collect::<Vec<_>>().join(" ");
+        format!("{} {found}", code.unwrap_or(-1))
+    };
+    assert_eq!(check(&[], ""), "1 app.py");
+    assert_eq!(check(&["--all"], ""), "1 app.py pkg/test_app.py tests/helper.py");
+    assert_eq!(check(&["--all", "--exclude", "app.py"], ""), "0 pkg/test_app.py tests/helper.py");
+    assert_eq!(check(&["tests"], ""), "0 ");
+    assert_eq!(check(&["tests/helper.py"], ""), "1 tests/helper.py");
+    assert_eq!(check(&["tests/helper.py", "--force-exclude"], ""), "0 ");
+    assert_eq!(check(&[], "test-level = 'error'\n"), "1 app.py pkg/test_app.py tests/helper.py");
+    assert_eq!(check(&["tests"], "test-level = 'info'\n"), "0 tests/helper.py");
+    assert_eq!(check(&[], "test-files = ['pkg/*']\n"), "1 app.py tests/helper.py");
+    assert_eq!(check(&["--all"], "test-level = 'off'\n"), "1 app.py");
+}
+
+/// Helpers and libraries that nothing is known of, until the user says what they do.
+fn modelled() -> Project {
+    let counted = |name: &str, uses: &str| {
+        format!("from acme.jobs import every\nfrom corp import web, work\n\ncount = 0\n\n\n{uses}\n\n# {name}\n")
+    };
+    Project::new()
+        .file("acme/__init__.py", "")
+        .file("acme/jobs.py", "import importlib\n\n\ndef every(seconds, job):\n    importlib.import_module('x').go(job)\n")
+        .file("callback.py", counted("callback", "def job():\n    global count\n    count += 1\n\n\nevery(1, job)\nevery(1, job=job)"))
+        .file("decorated.py", counted("decorated", "@web.route('/')\ndef page():\n    global count\n    count += 1"))
+        .file("methods.py", counted("methods", "class Page(web.Page):\n    def show(self):\n        global count\n        count += 1"))
+        .file("like.py", counted("like", "def job():\n    global count\n    count += 1\n\n\nfor _ in range(2):\n    work.Worker(target=job).start()"))
+        .file("mutex.py", counted("mutex", "lock = work.Mutex()\n\n\ndef job():\n    global count\n    with lock:\n        count += 1\n\n\nfor _ in range(2):\n    work.Worker(target=job).start()"))
+}
+
+const MODELS: &str = "
+[[model]]
+name = 'acme.jobs.every'
+callback = 'job'
+runs-on = 'pool'
+
+[[model]]
+name = 'corp.web.route'
+runs-on = 'server'
+
+[[model]]
+name = 'corp.web.Page'
+methods = ['show']
+runs-on = 'server'
+
+[[model]]
+name = 'corp.work.Worker'
+like = 'threading.Thread'
+
+[[model]]
+name = 'corp.work.Mutex'
+like = 'threading.Lock'
+";
+
+#[test]
+fn models_say_what_libraries_and_helpers_do() {
+    let check = |config: &str| {
+        let output = modelled().file("aether.toml", config).output(&["check", "--quiet", "--output-format", "concise"]);
+        let (code, out, err) = streams(&output);
+        assert_eq!(err, "");
+        let found = out.lines().filter_map(|line| line.split_once(':').map(|(path, _)| path)).collect::<Vec<_>>().join(" ");
+        format!("{} {found}", code.unwrap_or(-1))
+    };
+    assert_eq!(check(""), "0 ");
+    assert_eq!(check(MODELS), "1 callback.py decorated.py like.py methods.py");
+}
+
+#[test]
+fn mistakes_in_models_point_into_the_file() {
+    let cases = [
+        "model = 1\n",
+        "[[model]]\nlike = 'threading.Thread'\n",
+        "[[model]]\nname = 'a.b'\n",
+        "[[model]]\nname = 'a.b'\nlike = 'threading.Thred'\n",
+        "[[model]]\nname = 'a.b'\nlike = 'threading.Thread'\nruns-on = 'pool'\n",
+        "[[model]]\nname = 'a.b'\nruns-on = 'thraed'\n",
+        "[[model]]\nname = 'a.b'\nruns-on = 'pool'\ncallback = 'f'\nmethods = ['g']\n",
+        "[[model]]\nname = 'a.b'\nruns-on = 'pool'\ncallback = -1\n",
+        "[[model]]\nname = 'ab'\nruns-on = 'pool'\n",
+        "[[model]]\nname = 'a.b'\nrun-on = 'pool'\n",
+    ];
+    let mut text = String::new();
+    for case in cases {
+        let (code, out, err) = streams(&broken().file("aether.toml", case).output(&["check"]));
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{case}");
+        text.push_str(&err);
+        text.push('\n');
+    }
+    assert_snapshot!(text);
+}

@@ -9,12 +9,20 @@ import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Optional, TypeVar, Union, overload
+from typing import Any, Optional, Protocol, TypeVar, overload
 
 from aether.monitor import AnyLock, lock
 
+T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
-P = TypeVar("P", bound="Union[property, staticmethod[..., Any], classmethod[Any, ..., Any]]")
+
+
+class _Lock(Protocol):
+    """Whatever can be taken and given back."""
+
+    def acquire(self) -> Any: ...
+    def release(self) -> Any: ...
+
 
 _SELF = frozenset({"self", "cls", "mcs", "mcls", "metacls"})
 
@@ -77,11 +85,9 @@ class _Holding:
 
 
 @overload
-def atomic(target: F) -> F: ...
+def atomic(target: T) -> T: ...
 @overload
-def atomic(target: P) -> P: ...
-@overload
-def atomic(*, timeout: Optional[float] = None) -> Callable[[F], F]: ...
+def atomic(*, timeout: Optional[float] = None) -> Callable[[T], T]: ...
 def atomic(target: Any = None, *, timeout: Optional[float] = None) -> Any:
     """Runs a function under a lock, so that no two threads are in it at once.
 
@@ -216,9 +222,11 @@ class _ByName:
 
 
 @overload
-def synchronized(target: str, *, timeout: Optional[float] = None) -> _ByName: ...
+def synchronized(target: str, *, timeout: Optional[float] = None) -> _ByName: ...  # type: ignore[overload-overlap]
 @overload
-def synchronized(target: F, *, timeout: Optional[float] = None) -> F: ...
+def synchronized(target: _Lock, *, timeout: Optional[float] = None) -> _Synchronized: ...
+@overload
+def synchronized(target: F, *, timeout: Optional[float] = None) -> F: ...  # type: ignore[overload-overlap]
 @overload
 def synchronized(target: object, *, timeout: Optional[float] = None) -> _Synchronized: ...
 def synchronized(target: Any, *, timeout: Optional[float] = None) -> Any:

@@ -61,28 +61,36 @@ class Crew:
         self.broken: Optional[str] = None
         self.on_break: Callable[[], object] = lambda: None
         self.owner: Optional[weakref.ref[Any]] = None
-        self._generation = _generation
+        self._process = _process
         self._initializer = initializer
         self._initargs = initargs
 
     @property
     def is_inherited(self) -> bool:
         """Whether this is a copy that a fork left: its threads are the parent's, its locks may be held for ever."""
-        return self._generation != _generation
+        return self._process is not _process
 
     def order(self, count: int) -> None:
         """Starts ``count`` workers; under ``lock``."""
-        for started in range(count):
+        for ordered in range(count, 0, -1):
             thread = threading.Thread(target=self._work, name=f"{self.name}_{len(self.threads)}")
             try:
                 thread.start()
             except RuntimeError:
-                for _ in range(count - started):
-                    self.pool.not_started()
+                self._miss(ordered)
                 if not self.threads:
                     raise
                 return  # The system has no more threads: those that live do the work.
+            except BaseException:
+                # A Ctrl-C while this thread waited for the new one, which comes all the same.
+                self.threads.add(thread)
+                self._miss(ordered - 1)
+                raise
             self.threads.add(thread)
+
+    def _miss(self, count: int) -> None:
+        for _ in range(count):
+            self.pool.not_started()
 
     def begin(self) -> None:
         """Starts the controller, if it is not running; under ``lock``."""
@@ -144,8 +152,12 @@ class Crew:
             job = next_job(worker)
             if job is None:
                 break
-            if not job.run():
-                skip(worker)
+            try:
+                if not job.run():
+                    skip(worker)
+            except BaseException:
+                # Somebody else has set the future's result. That is no reason to leave other tasks without a worker.
+                LOGGER.critical("Exception in worker", exc_info=True)
             del job  # Whatever it refers to must not live until the next job comes.
         if not self.is_closed:
             # Let go for want of work; after the end the set stays as it was, for those that iterate over it.
@@ -165,7 +177,8 @@ class Crew:
         return True
 
 
-_generation = 0
+# Another object in every process.
+_process = object()
 _exit_lock = threading.Lock()
 _is_exiting = False
 _running: set[Crew] = set()
@@ -188,9 +201,9 @@ def _at_exit() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _exit_lock, _generation
+    global _exit_lock, _process
     _exit_lock = threading.Lock()
-    _generation += 1
+    _process = object()
     _running.clear()
 
 

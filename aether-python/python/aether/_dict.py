@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
 from contextlib import contextmanager
-from typing import Any, Optional, TypeVar, Union
+from typing import Any, Optional, TypeVar
 
 from aether.monitor import lock_for
 
@@ -186,7 +186,7 @@ class ThreadSafeDict(MutableMapping[K, V]):
             return NotImplemented
         return type(self)({**plain(other), **self.snapshot()})
 
-    def __ior__(self, other: Union[Mapping[K, V], Iterable[tuple[K, V]]]) -> ThreadSafeDict[K, V]:
+    def __ior__(self, other: Any) -> ThreadSafeDict[K, V]:
         self.update(other)
         return self
 

@@ -148,7 +148,7 @@ class ThreadSafeList(MutableSequence[T]):
         with self._lock:
             self._data.remove(value)
 
-    def index(self, value: T, start: SupportsIndex = 0, stop: SupportsIndex = 2**63 - 1) -> int:  # type: ignore[override]
+    def index(self, value: T, start: SupportsIndex = 0, stop: SupportsIndex = 2**63 - 1) -> int:
         """As ``list.index``."""
         with self._lock:
             return self._data.index(value, start, stop)

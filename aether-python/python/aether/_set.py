@@ -209,7 +209,7 @@ class ThreadSafeSet(MutableSet[T]):
         theirs = comparable(other)
         return NotImplemented if theirs is None else type(self)(theirs - self.snapshot())
 
-    def __ior__(self, other: Any) -> ThreadSafeSet[T]:  # type: ignore[override,misc]
+    def __ior__(self, other: Any) -> ThreadSafeSet[T]:
         self.update(other)
         return self
 
@@ -221,7 +221,7 @@ class ThreadSafeSet(MutableSet[T]):
         self.difference_update(other)
         return self
 
-    def __ixor__(self, other: Any) -> ThreadSafeSet[T]:  # type: ignore[override,misc]
+    def __ixor__(self, other: Any) -> ThreadSafeSet[T]:
         self.symmetric_difference_update(other)
         return self
 

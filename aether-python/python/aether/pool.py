@@ -138,11 +138,11 @@ class AdaptiveThreadPool(ThreadPoolExecutor):
         raise AttributeError("the threads of an AdaptiveThreadPool are its own")
 
     @property
-    def _broken(self) -> Any:
+    def _broken(self) -> Any:  # type: ignore[override]
         return self._crew.broken or False
 
     @property
-    def _shutdown(self) -> bool:
+    def _shutdown(self) -> bool:  # type: ignore[override]
         return self._crew.is_closed
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
@@ -158,10 +158,10 @@ class AdaptiveThreadPool(ThreadPoolExecutor):
         with crew.lock:
             if crew.broken:
                 raise BrokenThreadPool(crew.broken)
-            if crew.is_closed:
-                raise RuntimeError("cannot schedule new futures after shutdown")
             if is_exiting():
                 raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+            if crew.is_closed:
+                raise RuntimeError("cannot schedule new futures after shutdown")
             if crew.controller is None:
                 crew.begin()
             wanted = crew.pool.submit(Job(future, fn, args, kwargs))

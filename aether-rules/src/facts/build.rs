@@ -3,26 +3,26 @@
 //! *Invariant:* the walk emits events in evaluation order, and names are only resolved once the whole module has been
 //! seen: in Python a later assignment decides what an earlier name means.
 
-use std::sync::Arc;
-
-use ruff_python_ast::{ModModule, Stmt};
+use ruff_python_ast::ModModule;
 use ruff_python_parser::Parsed;
 use ruff_text_size::TextRange;
-use rustc_hash::FxHashMap;
 
 use super::comment;
+use super::promise;
 use super::term::TermTable;
 use super::{
     Argument, Call, CallIx, Class, ClassIx, Comment, CommentKind, Ctx, CtxIx, CtxKind,
     DeclaredGuard, Event, EventKind, FuncIx, Function, FunctionFlags, Import, ModuleFacts,
-    NameTarget, ScopeIx, ScopeKind, Sym, Term, TermId, Variable,
+    Names, NameTarget, ScopeIx, ScopeKind, Sym, Term, TermId, ThreadSafety, Variable,
 };
 use crate::source::SourceText;
 
 mod class;
 mod comprehension;
+mod constant;
 mod expr;
 mod function;
+mod guard;
 mod scope;
 mod stmt;
 
@@ -47,28 +47,19 @@ pub(crate) fn build(source: &SourceText, parsed: &Parsed<ModModule>) -> ModuleFa
         decorators: Vec::new(),
         events: 0..0,
         returns: TermId::OPAQUE,
+        body: body_ctx,
         var: None,
     });
     builder.frames.push(Frame { function: FuncIx(0), events: Vec::new() });
     builder.block(&module.body);
     builder.finish_frame();
     let comments = comment::collect(&source.text, parsed.tokens());
-    builder.finish(comments, source, says_thread_safe(&module.body))
-}
-
-/// Whether a body's docstring promises thread safety.
-fn says_thread_safe(body: &[Stmt]) -> bool {
-    let Some(Stmt::Expr(first)) = body.first() else { return false };
-    let Some(docstring) = first.value.as_string_literal_expr() else { return false };
-    let text = docstring.value.to_str().to_ascii_lowercase();
-    let promised = ["thread-safe", "thread safe", "threadsafe", "thread safety"];
-    let denied = ["not thread", "not necessarily thread", "not be thread", "not fully thread", "not yet thread", "not guaranteed to be thread", "n't thread", "non-thread", "non thread", "thread-unsafe", "no thread", "never thread"];
-    promised.iter().any(|words| text.contains(words)) && !denied.iter().any(|words| text.contains(words))
+    builder.finish(comments, source, promise::thread_safety(&module.body, ""))
 }
 
 /// The facts in the making.
 struct Builder {
-    names: FxHashMap<Sym, Arc<str>>,
+    names: Names,
     scopes: Scopes,
     terms: TermTable,
     functions: Vec<Function>,
@@ -78,6 +69,8 @@ struct Builder {
     ctxs: Vec<Ctx>,
     events: Vec<Event>,
     imports: Vec<Import>,
+    /// Declared by annotations so far.
+    guards: Vec<DeclaredGuard>,
     frames: Vec<Frame>,
     scope: ScopeIx,
     ctx: CtxIx,
@@ -102,7 +95,7 @@ enum Mode {
 impl Builder {
     fn new() -> Self {
         Self {
-            names: FxHashMap::default(),
+            names: Names::default(),
             scopes: Scopes::new(),
             terms: TermTable::new(),
             functions: Vec::new(),
@@ -112,6 +105,7 @@ impl Builder {
             ctxs: Vec::new(),
             events: Vec::new(),
             imports: Vec::new(),
+        guards: Vec::new(),
             frames: Vec::new(),
             scope: ScopeIx(0),
             ctx: CtxIx(0),
@@ -120,9 +114,7 @@ impl Builder {
     }
 
     fn sym(&mut self, text: &str) -> Sym {
-        let sym = Sym::new(text);
-        self.names.entry(sym).or_insert_with(|| text.into());
-        sym
+        self.names.add(text)
     }
 
     fn term(&mut self, term: Term) -> TermId {
@@ -139,8 +131,11 @@ impl Builder {
 
     fn push_ctx(&mut self, kind: CtxKind, range: TextRange) -> CtxIx {
         let at = CtxIx::at(self.ctxs.len());
-        let parent = if matches!(kind, CtxKind::Body(_)) { at } else { self.ctx };
-        self.ctxs.push(Ctx { parent, kind, range });
+        let (parent, function) = match kind {
+            CtxKind::Body(function) => (at, function),
+            _ => (self.ctx, self.ctxs[self.ctx.index()].function),
+        };
+        self.ctxs.push(Ctx { parent, function, kind, range });
         at
     }
 
@@ -164,12 +159,14 @@ impl Builder {
         self.functions[frame.function.index()].events = start..self.events.len() as u32;
     }
 
-    fn finish(mut self, comments: Vec<Comment>, source: &SourceText, says_thread_safe: bool) -> ModuleFacts {
+    fn finish(mut self, comments: Vec<Comment>, source: &SourceText, thread_safety: ThreadSafety) -> ModuleFacts {
         let name_targets = self.scopes.resolve();
         let vars = self.scopes.take_vars();
         let scopes = self.scopes.take_scopes();
+        self.drop_dead_branches(&name_targets, &vars, |scope| scopes[scope.index()].kind);
         self.drop_private_events(&name_targets, &vars, |scope| scopes[scope.index()].kind);
         let guards = self.declared_guards(&comments, &source.text);
+        self.names.shrink_to_fit();
         self.calls.shrink_to_fit();
         self.args.shrink_to_fit();
         self.ctxs.shrink_to_fit();
@@ -188,7 +185,7 @@ impl Builder {
             imports: self.imports,
             comments,
             guards,
-            says_thread_safe,
+            thread_safety,
         }
     }
 
@@ -239,7 +236,7 @@ impl Builder {
 
     /// Pairs `guarded-by` comments with the assignment on their line, or on the line after a comment of its own.
     fn declared_guards(&self, comments: &[Comment], text: &str) -> Vec<DeclaredGuard> {
-        let mut guards = Vec::new();
+        let mut guards = self.guards.clone();
         for comment in comments {
             let CommentKind::GuardedBy { lock, text: written } = &comment.kind else { continue };
             let line = if comment.own_line {

@@ -48,6 +48,8 @@ pub enum EventKind {
 pub struct Ctx {
     /// The condition around this one; itself for [`CtxKind::Body`].
     pub parent: CtxIx,
+    /// The function it belongs to.
+    pub function: FuncIx,
     /// What it is.
     pub kind: CtxKind,
     /// The header that opens it: the test, the context expression, the loop's iterable.

@@ -6,43 +6,65 @@
 //!
 //! *Invariant:* the hash of a text never depends on anything but the text.
 
+use std::collections::hash_map::Entry;
 use std::fmt;
 
+use rustc_hash::FxHashMap;
+
 /// An identifier.
+// Four bytes of alignment, here and below: a term with a name in it takes 16 bytes instead of 24.
+#[repr(Rust, packed(4))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sym(u64);
 
 impl Sym {
     /// The symbol of `text`.
     pub const fn new(text: &str) -> Self {
-        let bytes = text.as_bytes();
-        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-        let mut at = 0;
-        while at < bytes.len() {
-            hash = (hash ^ bytes[at] as u64).wrapping_mul(0x0000_0100_0000_01b3);
-            at += 1;
-        }
-        Self(mix(hash))
+        Self::of_bytes(text.as_bytes(), 0, text.len())
     }
 
+    /// Eight bytes at a time: there is a symbol to make for every name in the program.
     const fn of_bytes(bytes: &[u8], from: usize, to: usize) -> Self {
-        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ ((to - from) as u64).wrapping_mul(MULTIPLIER);
         let mut at = from;
+        while at + 8 <= to {
+            hash = (hash.rotate_left(29) ^ word(bytes, at)).wrapping_mul(MULTIPLIER);
+            at += 8;
+        }
+        let mut rest = 0_u64;
+        let mut shift = 0;
         while at < to {
-            hash = (hash ^ bytes[at] as u64).wrapping_mul(0x0000_0100_0000_01b3);
+            rest |= (bytes[at] as u64) << shift;
+            shift += 8;
             at += 1;
         }
-        Self(mix(hash))
+        Self(mix((hash.rotate_left(29) ^ rest).wrapping_mul(MULTIPLIER)))
     }
+}
+
+/// Eight bytes as a number, the first the least.
+const fn word(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes([
+        bytes[at],
+        bytes[at + 1],
+        bytes[at + 2],
+        bytes[at + 3],
+        bytes[at + 4],
+        bytes[at + 5],
+        bytes[at + 6],
+        bytes[at + 7],
+    ])
 }
 
 impl fmt::Debug for Sym {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sym({:016x})", self.0)
+        write!(f, "Sym({:016x})", { self.0 })
     }
 }
 
 /// A dotted name of something outside the program: `threading.Lock`, or `threading.Lock.acquire` for a method.
+#[repr(Rust, packed(4))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Qual(u64);
 
@@ -73,7 +95,42 @@ impl Qual {
 
 impl fmt::Debug for Qual {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Qual({:016x})", self.0)
+        write!(f, "Qual({:016x})", { self.0 })
+    }
+}
+
+/// The texts of a module's identifiers, in one piece of memory.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    known: FxHashMap<Sym, (u32, u32)>,
+    text: String,
+}
+
+impl Names {
+    /// The symbol of `text`, whose text is known from now on.
+    pub(super) fn add(&mut self, text: &str) -> Sym {
+        let sym = Sym::new(text);
+        if let Entry::Vacant(entry) = self.known.entry(sym) {
+            entry.insert((self.text.len() as u32, text.len() as u32));
+            self.text.push_str(text);
+        }
+        sym
+    }
+
+    /// The text of a symbol, if the module mentions it.
+    pub fn get(&self, name: Sym) -> Option<&str> {
+        let &(start, len) = self.known.get(&name)?;
+        self.text.get(start as usize..(start + len) as usize)
+    }
+
+    /// Whether the module mentions a symbol: as an identifier, in an import, or as a short string.
+    pub fn contains(&self, name: Sym) -> bool {
+        self.known.contains_key(&name)
+    }
+
+    pub(super) fn shrink_to_fit(&mut self) {
+        self.known.shrink_to_fit();
+        self.text.shrink_to_fit();
     }
 }
 

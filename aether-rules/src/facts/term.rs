@@ -5,6 +5,8 @@
 //!
 //! *Invariant:* a term only refers to terms made before it, so every walk over terms ends.
 
+use std::collections::hash_map::Entry;
+
 use rustc_hash::FxHashMap;
 
 use super::symbol::Sym;
@@ -233,12 +235,14 @@ impl Terms {
 pub(super) struct TermTable {
     terms: Terms,
     known: FxHashMap<Term, TermId>,
+    /// By name: names are terms too often to hash them.
+    names: Vec<TermId>,
 }
 
 impl TermTable {
     pub(super) fn new() -> Self {
         let terms = Terms { all: vec![Term::Opaque], lists: Vec::new() };
-        Self { terms, known: FxHashMap::default() }
+        Self { terms, known: FxHashMap::default(), names: Vec::new() }
     }
 
     pub(super) fn get(&self, id: TermId) -> Term {
@@ -253,12 +257,28 @@ impl TermTable {
         if let Term::Call(_) = term {
             return self.push(term);
         }
-        if let Some(&known) = self.known.get(&term) {
-            return known;
+        if let Term::Name(name) = term {
+            return self.name(name);
         }
-        let id = self.push(term);
-        self.known.insert(term, id);
-        id
+        match self.known.entry(term) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(entry) => {
+                let id = TermId::at(self.terms.all.len());
+                entry.insert(id);
+                self.terms.all.push(term);
+                id
+            }
+        }
+    }
+
+    fn name(&mut self, name: NameIx) -> TermId {
+        if self.names.len() <= name.index() {
+            self.names.resize(name.index() + 1, TermId::OPAQUE);
+        }
+        if self.names[name.index()].is_opaque() {
+            self.names[name.index()] = self.push(Term::Name(name));
+        }
+        self.names[name.index()]
     }
 
     /// The n-th term of a list, opaque past its end.

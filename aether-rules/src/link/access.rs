@@ -5,9 +5,13 @@
 //!
 //! *Invariant:* accesses of one place stand together, by module, function and event.
 
+mod touch;
+
 use rayon::prelude::*;
 use ruff_text_size::TextRange;
 use rustc_hash::FxHashMap;
+
+pub(crate) use touch::through_view;
 
 use super::calls::Receiver;
 use super::kind::{FuncId, Kind, ModuleId};
@@ -15,7 +19,7 @@ use super::locks::LockSet;
 use super::places::{Place, PlaceId, PlaceRoot};
 use super::program::Program;
 use crate::facts::{Comparison, CtxIx, Event, EventIx, EventKind, FuncIx, Sym, Term, TermId};
-use crate::model::{Effect, Role, methods};
+use crate::model::Effect;
 use crate::rule::Confidence;
 use crate::sym;
 
@@ -118,13 +122,11 @@ pub(super) struct Accesses {
     ranges: Vec<(Place, std::ops::Range<u32>)>,
     ids: FxHashMap<Place, PlaceId>,
     by_module: Vec<Vec<PlaceId>>,
-    setup_only: Vec<bool>,
 }
 
 /// Collects the accesses worth asking about.
 pub(super) fn collect(program: &mut Program) {
-    program.accesses.setup_only = setup_only(program);
-    super::sharing::promise(program);
+    super::promise::promise(program);
     let snapshot: &Program = program;
     let show_all = snapshot.modules.iter().any(|module| {
         module.settings.min_confidence == Confidence::Low || crate::analyze::has_suppressions(&module.facts)
@@ -135,14 +137,14 @@ pub(super) fn collect(program: &mut Program) {
     } else {
         let found: Vec<Vec<Place>> = par_modules(snapshot, |module| {
             let mut places = Vec::new();
-            for_each(snapshot, module, &|function| snapshot.thread_visits(function).next().is_some(), &mut |access| {
+            for_each(snapshot, module, &|function| meets_others(snapshot, function), &mut |access| {
                 places.push(access.place);
             });
             places
         });
         found.into_iter().flatten().collect()
     };
-    let keep = |place: &Place| show_all || relevant.contains(place) || snapshot.promise_of(*place).is_some() || snapshot.declared_guard(*place).is_some() || snapshot.is_class_state(*place);
+    let keep = |place: &Place| show_all || relevant.contains(place) || snapshot.owner_promise(*place).is_some() || snapshot.declared_guard(*place).is_some() || snapshot.is_class_state(*place);
     let mut all: Vec<Access> = par_modules(snapshot, |module| {
         let mut kept = Vec::new();
         for_each(snapshot, module, &|_| true, &mut |access| {
@@ -174,45 +176,16 @@ pub(super) fn collect(program: &mut Program) {
     program.accesses.ids = ids;
 }
 
-fn par_modules<T: Send>(program: &Program, work: impl Fn(ModuleId) -> T + Sync) -> Vec<T> {
-    (0..program.modules.len()).into_par_iter().map(|index| work(ModuleId::at(index))).collect()
+/// Whether another thread, or a finalizer in the middle of this one, may run a function.
+fn meets_others(program: &Program, function: FuncId) -> bool {
+    program.visits(function).iter().any(|visit| {
+        let runs_on = program.root(visit.root).runs_on;
+        runs_on.is_thread() || runs_on == crate::model::RunsOn::Finalizer
+    })
 }
 
-/// Functions that only run before anything is shared: private, and called from `__init__` or module level alone.
-fn setup_only(program: &Program) -> Vec<bool> {
-    const ROUNDS: usize = 4;
-    let count = program.function_modules.len();
-    let mut setup = vec![false; count];
-    let roots: rustc_hash::FxHashSet<FuncId> = program.roots.iter().map(|root| root.function).collect();
-    for index in 0..count {
-        let function = FuncId::at(index);
-        let (_, local) = program.func_local(function);
-        let declaration = program.function(function);
-        let constructs = [sym!("__init__"), sym!("__new__"), sym!("__init_subclass__"), sym!("__post_init__"), sym!("__set_name__")];
-        setup[index] = local == FuncIx(0) || (declaration.class.is_some() && constructs.contains(&declaration.name));
-    }
-    for _ in 0..ROUNDS {
-        let mut changed = false;
-        for index in 0..count {
-            let function = FuncId::at(index);
-            if setup[index] || roots.contains(&function) {
-                continue;
-            }
-            let (module, _) = program.func_local(function);
-            let declaration = program.function(function);
-            let name = program.modules[module.index()].facts.name(declaration.name);
-            let is_private = name.starts_with('_') && !name.ends_with("__");
-            let sites = program.callers(function);
-            if is_private && !sites.is_empty() && sites.iter().all(|site| setup[site.caller.index()]) {
-                setup[index] = true;
-                changed = true;
-            }
-        }
-        if !changed {
-            break;
-        }
-    }
-    setup
+fn par_modules<T: Send>(program: &Program, work: impl Fn(ModuleId) -> T + Sync) -> Vec<T> {
+    (0..program.modules.len()).into_par_iter().map(|index| work(ModuleId::at(index))).collect()
 }
 
 fn for_each(
@@ -227,18 +200,23 @@ fn for_each(
         let id = program.func_id(module, function);
         // `__new__` runs before its object is shared, but what it finds in the class is everybody's.
         let makes = facts.functions[index].name == sym!("__new__");
-        if (program.accesses.setup_only[id.index()] && !makes) || !wanted(id) {
+        // Nobody else has an object that is being finalised.
+        let dies = facts.functions[index].name == sym!("__del__");
+        if (program.is_setup(id) && !makes) || !wanted(id) {
             continue;
         }
         let first = facts.functions[index].events.start;
         for (position, event) in facts.events_of(function).iter().enumerate() {
+            if program.after_pid_test(module, event.ctx) {
+                continue;
+            }
             let at = EventIx(first + position as u32);
-            for (term, kind, range) in touches(program, module, event) {
+            for (term, kind, range) in touch::touches(program, module, event) {
                 // What happens inside a container that a local names happens to the attribute it came from.
                 let alias = if kind.is_whole() { None } else { program.aliased(module, function, term) };
                 let place = alias.or_else(|| program.place(module, function, term));
                 let Some((place, receiver)) = place else { continue };
-                if is_private_cell(program, place, (module, function, term)) || receiver == Receiver::Fresh || program.is_confined(place) || (makes && receiver != Receiver::Global) {
+                if is_private_cell(program, place, (module, function, term)) || receiver == Receiver::Fresh || program.is_confined(place) || (makes && receiver != Receiver::Global) || (dies && receiver == Receiver::Own) {
                     continue;
                 }
                 found(Access { place, kind, module, function: id, event: at, ctx: event.ctx, range, receiver, term });
@@ -257,116 +235,6 @@ fn is_private_cell(program: &Program, place: Place, (module, function, term): (M
         }
         _ => false,
     }
-}
-
-/// What one step does to which expression.
-fn touches(program: &Program, module: ModuleId, event: &Event) -> smallvec::SmallVec<[(TermId, AccessKind, TextRange); 2]> {
-    let facts = &program.modules[module.index()].facts;
-    let split = |term: TermId| match facts.terms.get(term) {
-        Term::Item(base, key) => (base, Touch::Element(key)),
-        _ => (term, Touch::Whole),
-    };
-    let mut found: smallvec::SmallVec<[(TermId, AccessKind, TextRange); 2]> = smallvec::SmallVec::new();
-    match event.kind {
-        EventKind::Load(term) => {
-            let (term, touch) = split(term);
-            found.push((term, AccessKind::Touch(touch), event.range));
-        }
-        EventKind::Store(term, value) => {
-            let (term, touch) = split(term);
-            found.push((term, AccessKind::Write(touch, value), event.range));
-        }
-        EventKind::Augment(term, value) => {
-            let (term, touch) = split(term);
-            found.push((term, AccessKind::Augment(touch, value), event.range));
-        }
-        EventKind::Delete(term) => {
-            let (term, touch) = split(term);
-            found.push((term, AccessKind::Delete(touch), event.range));
-        }
-        EventKind::Iterate(term) => {
-            let term = through_view(program, module, term);
-            let kind = if is_iterator(program.kind(module, term)) {
-                AccessKind::Method(sym!("__next__"), Effect::Consume)
-            } else {
-                AccessKind::Iterate
-            };
-            found.push((term, kind, event.range));
-        }
-        EventKind::Call(call) => {
-            let callee = facts.calls[call.index()].callee;
-            if let Term::Attr(base, method) = facts.terms.get(callee) {
-                let effect = match program.kind(module, base).role() {
-                    Some(Role::Container(container)) => methods::effect_of(container, method),
-                    Some(Role::Generator | Role::Iterator) => methods::consumes(method).then_some(Effect::Consume),
-                    None if !program.kind(module, base).is_known() => methods::effect_by_name(method),
-                    _ => None,
-                };
-                match effect {
-                    Some(Effect::View) | None => {}
-                    Some(effect) => found.push((base, AccessKind::Method(method, effect), event.range)),
-                }
-            }
-            if program.library_callee(module, call) == Some(crate::qual!("builtins.next"))
-                && let Some(arg) = facts.positional(call, 0)
-            {
-                found.push((arg.value, AccessKind::Method(sym!("__next__"), Effect::Consume), event.range));
-            }
-            if let Some((iterated, range)) = consumed_argument(program, module, call) {
-                let term = through_view(program, module, iterated);
-                found.push((term, AccessKind::Iterate, range));
-            }
-        }
-        _ => {}
-    }
-    // What is done to an element as a whole is not done to the container: `groups[k].append(x)`.
-    found.retain(|(term, kind, _)| {
-        let on_container = matches!(kind, AccessKind::Iterate | AccessKind::Method(..));
-        !on_container || !matches!(facts.terms.get(*term), Term::Item(..))
-    });
-    found
-}
-
-/// Whether going through it uses it up.
-fn is_iterator(kind: Kind) -> bool {
-    matches!(kind.role(), Some(Role::Iterator | Role::Generator | Role::File))
-}
-
-/// `d.items()` is `d`, element by element.
-pub(crate) fn through_view(program: &Program, module: ModuleId, term: TermId) -> TermId {
-    let facts = &program.modules[module.index()].facts;
-    if let Term::Call(call) = facts.terms.get(term) {
-        if let Term::Attr(base, method) = facts.terms.get(facts.calls[call.index()].callee)
-            && [sym!("items"), sym!("keys"), sym!("values")].contains(&method)
-            && facts.args_of(call).is_empty()
-        {
-            return base;
-        }
-        // `enumerate(xs)`, `zip(xs, ys)`, `reversed(xs)`: lazily over xs.
-        let lazy = [sym!("enumerate"), sym!("reversed"), sym!("iter"), sym!("zip")];
-        let builtins = crate::qual!("builtins");
-        if let Some(name) = program.library_callee(module, call)
-            && lazy.iter().any(|&lazy| builtins.child(lazy) == name)
-            && let Some(arg) = facts.positional(call, 0)
-        {
-            return through_view(program, module, arg.value);
-        }
-    }
-    term
-}
-
-/// The container a builtin walks element by element, running the elements' own code in between.
-///
-/// `list(d)`, `tuple(d)` and `sorted(xs)` of built-in containers copy in one step and are no iteration.
-fn consumed_argument(program: &Program, module: ModuleId, call: crate::facts::CallIx) -> Option<(TermId, TextRange)> {
-    let facts = &program.modules[module.index()].facts;
-    let name = program.library_callee(module, call)?;
-    let consuming = [sym!("sum"), sym!("max"), sym!("min"), sym!("any"), sym!("all")];
-    let builtins = crate::qual!("builtins");
-    if !consuming.iter().any(|&consuming| builtins.child(consuming) == name) || facts.positional(call, 1).is_some() {
-        return None;
-    }
-    facts.positional(call, 0).map(|arg| (arg.value, arg.range))
 }
 
 impl Program {
@@ -406,7 +274,7 @@ impl Program {
 
     /// Whether a function only runs before anything is shared.
     pub fn is_setup(&self, function: FuncId) -> bool {
-        self.accesses.setup_only[function.index()]
+        self.setup[function.index()]
     }
 
     /// The locks held at an access.

@@ -7,8 +7,8 @@ use ruff_text_size::TextRange;
 
 use super::kind::{ClassId, FuncId, Kind, ModuleId};
 use super::program::Program;
-use crate::facts::{ArgumentName, CallIx, CtxIx, CtxKind, EventIx, EventKind, FuncIx, Qual, ScopeKind, Term, TermId};
-use crate::sym;
+use crate::facts::{ArgumentName, CallIx, CtxIx, CtxKind, EventIx, EventKind, FuncIx, Qual, Term, TermId};
+use crate::{qual, sym};
 
 /// What a call calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,6 +100,10 @@ fn module_calls(program: &Program, module: ModuleId) -> (Vec<Callee>, Vec<(FuncI
                     for (target, receiver) in targets.into_iter().take(count) {
                         edges.push((target, site(receiver)));
                     }
+                    if callees[call.index()] == Callee::Opaque {
+                        let targets = super::dispatch::targets(program, module, function, call);
+                        edges.extend(targets.into_iter().map(|(target, receiver)| (target, site(receiver))));
+                    }
                     inline_callbacks(program, module, call, callees[call.index()], &mut |target| {
                         edges.push((target, site(Receiver::Own)));
                     });
@@ -114,6 +118,13 @@ fn module_calls(program: &Program, module: ModuleId) -> (Vec<Callee>, Vec<(FuncI
             }
         }
     }
+    context_managers(program, module, &mut edges);
+    (callees, edges)
+}
+
+/// `with thing:` enters and leaves an object of the program.
+fn context_managers(program: &Program, module: ModuleId, edges: &mut Vec<(FuncId, CallSite)>) {
+    let facts = &program.modules[module.index()].facts;
     for (index, ctx) in facts.ctxs.iter().enumerate() {
         let CtxKind::With(term, _) = ctx.kind else { continue };
         let Kind::Instance(class) = program.kind(module, term) else { continue };
@@ -127,7 +138,6 @@ fn module_calls(program: &Program, module: ModuleId) -> (Vec<Callee>, Vec<(FuncI
             }
         }
     }
-    (callees, edges)
 }
 
 fn callee_of(program: &Program, module: ModuleId, call: CallIx) -> Callee {
@@ -147,6 +157,9 @@ fn callee_of(program: &Program, module: ModuleId, call: CallIx) -> Callee {
     };
     match program.kind(module, call.callee) {
         Kind::Lib(name) => Callee::Lib(name),
+        Kind::Function(function) | Kind::Method(function) if program.modelled_callee(function).is_some() => {
+            program.modelled_callee(function).unwrap_or_default()
+        }
         Kind::Function(method) => Callee::Function(method, first_argument(method).unwrap_or_else(receiver)),
         Kind::Method(function) => Callee::Function(function, receiver()),
         Kind::Class(class) => Callee::Class(class),
@@ -171,9 +184,17 @@ fn inline_callbacks(
     run: &mut dyn FnMut(FuncId),
 ) {
     let Callee::Lib(name) = callee else { return };
-    let immediate = ["sorted", "min", "max", "map", "filter", "any", "all", "sum"];
-    let builtins = crate::facts::Qual::of("builtins");
-    if !immediate.iter().any(|builtin| builtins.child(crate::facts::Sym::new(builtin)) == name) {
+    const IMMEDIATE: [Qual; 8] = [
+        qual!("builtins.sorted"),
+        qual!("builtins.min"),
+        qual!("builtins.max"),
+        qual!("builtins.map"),
+        qual!("builtins.filter"),
+        qual!("builtins.any"),
+        qual!("builtins.all"),
+        qual!("builtins.sum"),
+    ];
+    if !IMMEDIATE.contains(&name) {
         return;
     }
     for arg in program.modules[module.index()].facts.args_of(call) {
@@ -298,100 +319,5 @@ impl Program {
         let mro = self.classes[class.index()].mro.iter();
         let method = mro.filter_map(|ancestor| self.classes[ancestor.index()].methods.get(&name)).next()?;
         self.function(*method).flags.is_property.then_some(*method)
-    }
-
-    /// How the object a term denotes relates to the function that uses it.
-    pub fn receiver(&self, module: ModuleId, function: FuncIx, term: TermId) -> Receiver {
-        self.receiver_within(module, function, term, 0)
-    }
-
-    /// A parameter is everybody's if every caller passes something that is.
-    fn receiver_of_param(&self, module: ModuleId, of: FuncIx, position: u16, depth: usize) -> Receiver {
-        const MAX_CALLERS: usize = 8;
-        let id = self.func_id(module, of);
-        let declaration = &self.modules[module.index()].facts.functions[of.index()];
-        let Some(sites) = self.callers.get(id.index()) else { return Receiver::Unknown };
-        let bound = usize::from(declaration.class.is_some() && !declaration.flags.is_static);
-        let (Some(param), Some(position)) = (declaration.params.get(usize::from(position)), usize::from(position).checked_sub(bound)) else {
-            return Receiver::Unknown;
-        };
-        if sites.is_empty() || sites.len() > MAX_CALLERS {
-            return Receiver::Unknown;
-        }
-        let all_global = sites.iter().all(|site| {
-            let (caller_module, caller) = self.func_local(site.caller);
-            let facts = &self.modules[caller_module.index()].facts;
-            let EventKind::Call(call) = facts.events[site.event.index()].kind else { return false };
-            let Some(arg) = facts.arg(call, position, param.name) else { return false };
-            self.receiver_within(caller_module, caller, arg.value, depth + 3) == Receiver::Global
-        });
-        if all_global { Receiver::Global } else { Receiver::Unknown }
-    }
-
-    fn receiver_within(&self, module: ModuleId, function: FuncIx, term: TermId, depth: usize) -> Receiver {
-        const MAX_DEPTH: usize = 8;
-        let facts = &self.modules[module.index()].facts;
-        if depth > MAX_DEPTH {
-            return Receiver::Unknown;
-        }
-        let inner = |term| self.receiver_within(module, function, term, depth + 1);
-        match facts.terms.get(term) {
-            Term::Name(_) => {
-                let Some(var) = facts.var_of(term) else { return Receiver::Global };
-                match facts.var_scope(var) {
-                    ScopeKind::Module | ScopeKind::Class(_) => Receiver::Global,
-                    ScopeKind::Function(_) | ScopeKind::Comprehension => {
-                        let values = &facts.vars[var.index()].values;
-                        let known = values.iter().filter(|value| !value.is_opaque()).take(4);
-                        let receivers = known.map(|&value| inner(value));
-                        receivers.reduce(|a, b| if a == b { a } else { Receiver::Unknown }).unwrap_or(Receiver::Unknown)
-                    }
-                }
-            }
-            Term::Param(of, position) if self.handed_to(module, of, position).is_some_and(|arg| arg.shared) => {
-                Receiver::Global
-            }
-            Term::Param(of, 0) => {
-                let owner = &facts.functions[of.index()];
-                let is_self = owner.class.is_some() && !owner.flags.is_static;
-                match (is_self, owner.flags.is_classmethod) {
-                    (true, false) => Receiver::Own,
-                    (true, true) => Receiver::Global,
-                    _ => self.receiver_of_param(module, of, 0, depth),
-                }
-            }
-            Term::Param(of, position) => self.receiver_of_param(module, of, position, depth),
-            Term::Attr(base, _) | Term::Item(base, _) | Term::Element(base) | Term::Unpacked(base, _) => {
-                match inner(base) {
-                    Receiver::Own | Receiver::OfOwn => Receiver::OfOwn,
-                    other => other,
-                }
-            }
-            Term::Entered(base) | Term::Awaited(base) => inner(base),
-            Term::Call(call) => match self.kind(module, facts.calls[call.index()].callee) {
-                // Its own thread knows a thread object, however local the name.
-                Kind::Class(class) if self.is_thread_class(class) && depth <= 1 => Receiver::Global,
-                Kind::Class(_) => Receiver::Fresh,
-                Kind::Lib(name) if name == crate::qual!("builtins.super") => Receiver::Own,
-                Kind::Lib(_) => match facts.terms.get(facts.calls[call.index()].callee) {
-                    // `self.things.get(key)`, `self.things.values()`: parts of what they are called on.
-                    Term::Attr(base, _) => match inner(base) {
-                        Receiver::Own | Receiver::OfOwn => Receiver::OfOwn,
-                        Receiver::Global if self.kind(module, base).is_known()
-                            && !matches!(self.kind(module, base), Kind::Lib(_)) => Receiver::Global,
-                        _ => Receiver::Fresh,
-                    },
-                    _ => Receiver::Fresh,
-                },
-                _ => Receiver::Unknown,
-            },
-            Term::Class(_) | Term::Import(_) | Term::Function(_) => Receiver::Global,
-            Term::Display(..) | Term::Comp(..) | Term::Const(_) | Term::Operation(..) => Receiver::Fresh,
-            Term::Or(a, b) | Term::And(a, b) | Term::Either(a, b) => {
-                let (a, b) = (inner(a), inner(b));
-                if a == b { a } else { a.max(b) }
-            }
-            _ => Receiver::Unknown,
-        }
     }
 }

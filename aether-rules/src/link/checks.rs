@@ -204,7 +204,7 @@ impl Program {
     }
 
     /// What a local name for one attribute stands for.
-    pub(super) fn unaliased(&self, module: ModuleId, term: TermId) -> TermId {
+    pub fn unaliased(&self, module: ModuleId, term: TermId) -> TermId {
         let facts = &self.modules[module.index()].facts;
         let Some(var) = facts.var_of(term) else { return term };
         match facts.vars[var.index()].values[..] {

@@ -33,6 +33,8 @@ pub struct ClassInfo {
 pub struct Attr {
     /// What methods assign to it, and where.
     pub stores: SmallVec<[(FuncId, TermId); 2]>,
+    /// Whether a method changes it by `op=`, which gives the object an attribute of its own.
+    pub augmented: bool,
     /// The class variable of the same name.
     pub class_var: Option<VarIx>,
     /// What is put into it, if it is a container.
@@ -47,8 +49,52 @@ pub(super) type Elements = FxHashMap<VarIx, Vec<TermId>>;
 /// The methods and attributes of one module's classes, before bases are known.
 pub(super) fn collect(program: &Program, module: ModuleId) -> (Vec<ClassInfo>, Elements) {
     let facts = &program.module(module).facts;
-    let mut classes: Vec<ClassInfo> = vec![ClassInfo::default(); facts.classes.len()];
+    let mut classes = bodies(program, module);
     let mut elements = Elements::default();
+    for (index, _) in facts.functions.iter().enumerate() {
+        let function = FuncIx::at(index);
+        for event in facts.events_of(function) {
+            match event.kind {
+                EventKind::Store(target, value) => match facts.terms.get(target) {
+                    Term::Attr(base, name) => {
+                        if let Some(class) = self_class(program, module, base) {
+                            let attr = classes[class.index()].attrs.entry(name).or_default();
+                            attr.stores.push((program.func_id(module, function), value));
+                        }
+                    }
+                    Term::Item(container, _) => {
+                        put(program, module, container, value, &mut classes, &mut elements);
+                    }
+                    _ => {}
+                },
+                EventKind::Augment(target, _) => {
+                    if let Term::Attr(base, name) = facts.terms.get(target)
+                        && let Some(class) = self_class(program, module, base)
+                        && !facts.functions[index].flags.is_classmethod
+                    {
+                        classes[class.index()].attrs.entry(name).or_default().augmented = true;
+                    }
+                }
+                EventKind::Call(call) => {
+                    let facts_call = &facts.calls[call.index()];
+                    if let Term::Attr(container, method) = facts.terms.get(facts_call.callee)
+                        && crate::model::methods::adds_last_argument(method)
+                        && let Some(value) = facts.args_of(call).last()
+                    {
+                        put(program, module, container, value.value, &mut classes, &mut elements);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    (classes, elements)
+}
+
+/// What the class bodies of a module define.
+fn bodies(program: &Program, module: ModuleId) -> Vec<ClassInfo> {
+    let facts = &program.module(module).facts;
+    let mut classes: Vec<ClassInfo> = vec![ClassInfo::default(); facts.classes.len()];
     for (info, class) in classes.iter_mut().zip(&facts.classes) {
         for &method in &class.methods {
             let function = &facts.functions[method.index()];
@@ -68,36 +114,7 @@ pub(super) fn collect(program: &Program, module: ModuleId) -> (Vec<ClassInfo>, E
             classes[class.index()].attrs.entry(var.name).or_default().class_var = Some(VarIx::at(index));
         }
     }
-    for (index, _) in facts.functions.iter().enumerate() {
-        let function = FuncIx::at(index);
-        for event in facts.events_of(function) {
-            match event.kind {
-                EventKind::Store(target, value) => match facts.terms.get(target) {
-                    Term::Attr(base, name) => {
-                        if let Some(class) = self_class(program, module, base) {
-                            let attr = classes[class.index()].attrs.entry(name).or_default();
-                            attr.stores.push((program.func_id(module, function), value));
-                        }
-                    }
-                    Term::Item(container, _) => {
-                        put(program, module, container, value, &mut classes, &mut elements);
-                    }
-                    _ => {}
-                },
-                EventKind::Call(call) => {
-                    let facts_call = &facts.calls[call.index()];
-                    if let Term::Attr(container, method) = facts.terms.get(facts_call.callee)
-                        && crate::model::methods::adds_last_argument(method)
-                        && let Some(value) = facts.args_of(call).last()
-                    {
-                        put(program, module, container, value.value, &mut classes, &mut elements);
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-    (classes, elements)
+    classes
 }
 
 fn put(

@@ -5,8 +5,9 @@
 
 use super::access::{Access, AccessKind, Touch};
 use super::locks::LockSet;
+use super::places::Place;
 use super::program::Program;
-use crate::facts::{CallIx, EventIx, ScopeKind, Term, TermId};
+use crate::facts::{CallIx, EventIx, EventKind, ScopeKind, Term, TermId, VarIx};
 use crate::sym;
 
 /// How deep the old value may hide behind local names.
@@ -32,6 +33,59 @@ impl Program {
             other.module == access.module && other.function == access.function && other.event < access.event && !other.kind.writes()
         });
         earlier.max_by_key(|other| other.event)
+    }
+
+    /// Whether what two accesses of one function read goes into one value: an operation, a display, the arguments of a
+    /// call.
+    pub fn are_combined(&self, a: &Access, b: &Access) -> bool {
+        let facts = &self.module(a.module).facts;
+        let (_, function) = self.func_local(a.function);
+        let parts = |values: &[TermId]| {
+            let has = |wanted: TermId| values.iter().any(|&value| self.is_made_of(a, value, wanted, 0));
+            has(a.term) && has(b.term)
+        };
+        facts.events_of(function).iter().any(|event| match event.kind {
+            EventKind::Store(_, value) | EventKind::Augment(_, value) | EventKind::Return(value) | EventKind::Yield(value) => {
+                parts(&[value])
+            }
+            EventKind::Call(call) => parts(&facts.args_of(call).iter().map(|arg| arg.value).collect::<Vec<_>>()),
+            _ => false,
+        })
+    }
+
+    /// Whether a value is `wanted`, or an operation, display or call over it.
+    fn is_made_of(&self, at: &Access, value: TermId, wanted: TermId, hops: usize) -> bool {
+        const MAX_DEPTH: usize = 6;
+        if value.same(wanted) {
+            return true;
+        }
+        if hops > MAX_DEPTH {
+            return false;
+        }
+        let facts = &self.module(at.module).facts;
+        let is_part = |part: TermId| self.is_made_of(at, part, wanted, hops + 1);
+        match facts.terms.get(value) {
+            Term::Operation(a, b) | Term::Either(a, b) => is_part(a) || is_part(b),
+            Term::Display(_, list) => facts.terms.list(list).iter().any(|&part| is_part(part)),
+            Term::Call(call) => facts.args_of(call).iter().any(|arg| is_part(arg.value)),
+            Term::Name(_) => {
+                let (_, function) = self.func_local(at.function);
+                let own = |var: VarIx| facts.var_scope(var) == ScopeKind::Function(function);
+                let var = facts.var_of(value).filter(|&var| own(var));
+                var.is_some_and(|var| facts.vars[var.index()].values.iter().any(|&value| is_part(value)))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether every read-modify-write of a place holds one and the same lock: what is bare elsewhere is the mistake.
+    pub fn updates_share_a_lock(&self, place: Place) -> bool {
+        let updates = self.accesses(place).iter().filter_map(|access| match access.kind {
+            AccessKind::Augment(..) => Some(self.held_at_access(access)),
+            _ => self.writes_back(access).then(|| self.held_through(access)),
+        });
+        let held: Vec<LockSet> = updates.collect();
+        held.first().is_some_and(|first| first.iter().any(|lock| held.iter().all(|other| other.holds(lock))))
     }
 
     /// The locks held from the read to the write of a write-back, without a gap.

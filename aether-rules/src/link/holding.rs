@@ -112,11 +112,10 @@ pub(super) fn acquisitions(program: &Program, module: ModuleId) -> Vec<Acquisiti
         if facts.functions[index].decorators.is_empty() {
             continue;
         }
-        let Some(body) = facts.ctxs.iter().position(|ctx| ctx.kind == CtxKind::Body(function)) else { continue };
         for lock in program.locks_of_decorators(id) {
             let owner = program.owner_in_decorator(lock);
             let span = program.function_span(id);
-            found.push(Acquisition { function: id, lock, owner, term: TermId::OPAQUE, ctx: CtxIx::at(body), event: None, span });
+            found.push(Acquisition { function: id, lock, owner, term: TermId::OPAQUE, ctx: facts.functions[index].body, event: None, span });
         }
     }
     found.sort_by_key(|acquisition| acquisition.span.order());
@@ -264,8 +263,7 @@ impl Program {
     /// somebody else's to release: a signal, not a critical section.
     fn held_by_steps(&self, module: ModuleId, function: FuncIx, event: EventIx) -> Vec<Held> {
         let facts = &self.module(module).facts;
-        let Some(body) = facts.ctxs.iter().position(|ctx| ctx.kind == CtxKind::Body(function)) else { return Vec::new() };
-        let taken = self.held_locally(module, event, CtxIx::at(body));
+        let taken = self.held_locally(module, event, facts.functions[function.index()].body);
         let first = facts.functions[function.index()].events.start;
         let before = &facts.events[first as usize..event.index()];
         taken

@@ -58,6 +58,11 @@ impl ModuleIndex {
         self.absolute(importer, &import.module)
     }
 
+    /// Whether a module answers to a dotted name.
+    pub(super) fn is_called(&self, module: ModuleId, name: &[Sym]) -> bool {
+        self.parts[module.index()].ends_with(name)
+    }
+
     /// The module `base.name`.
     pub(super) fn submodule(&self, base: ModuleId, name: Sym) -> Option<ModuleId> {
         let path = qual(&self.parts[base.index()]).child(name);

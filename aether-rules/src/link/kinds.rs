@@ -15,7 +15,7 @@ use super::program::{ImportTarget, Program};
 use crate::facts::{
     CallIx, Const, Container, EventKind, FuncIx, NameTarget, Qual, ScopeKind, Sym, Term, TermId, VarIx,
 };
-use crate::model::objects;
+use crate::model::{objects, spawns};
 use crate::{qual, sym};
 
 /// How often facts may travel one more assignment, call or import.
@@ -50,6 +50,7 @@ pub(super) fn refine(program: &mut Program) {
 
 fn link_imports(program: &mut Program) {
     program.index = ModuleIndex::new(program.modules.iter().map(|module| &*module.path));
+    super::declared::find_modelled(program);
     program.globals = program
         .modules
         .par_iter()
@@ -83,7 +84,7 @@ fn link_imports(program: &mut Program) {
                     (None, member) => {
                         let base = imports::library_name(import);
                         let name = member.map_or(base, |member| base.child(member));
-                        ImportTarget::Lib(objects::canonical(name))
+                        ImportTarget::Lib(program.models.canonical(objects::canonical(name)))
                     }
                 }
             });
@@ -253,7 +254,7 @@ impl Program {
     /// What `base.name` evaluates to.
     pub fn member(&self, base: Kind, name: Sym) -> Kind {
         match base {
-            Kind::Lib(library) => Kind::Lib(objects::canonical(library.child(name))),
+            Kind::Lib(library) => Kind::Lib(self.models.canonical(objects::canonical(library.child(name)))),
             Kind::Module(module) => self.global(module, name),
             Kind::Object(class) => Kind::Lib(objects::method_owner(class).child(name)),
             Kind::Class(class) => self.class_member(class, name, base),
@@ -477,6 +478,7 @@ fn instance_of(named: Kind) -> Kind {
         Kind::Lib(name) => match objects::role_of(name) {
             Some(objects::Role::Immutable) => Kind::Immutable,
             Some(_) => Kind::Object(name),
+            None if spawns::is_known_class(name) => Kind::Object(name),
             None => Kind::Unknown,
         },
         Kind::None => Kind::None,

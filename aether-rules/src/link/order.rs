@@ -8,7 +8,7 @@ use super::kind::{FuncId, Kind, ModuleId};
 use super::program::Program;
 use super::roots::{Root, RootId};
 use super::sharing::ThreadOf;
-use crate::facts::{CallIx, CtxKind, EventIx, EventKind, FuncIx, Term, TermId, Usage};
+use crate::facts::{Arm, CallIx, Const, CtxKind, EventIx, EventKind, FuncIx, Term, TermId, Usage};
 use crate::model::{Role, RunsOn};
 use crate::{qual, sym};
 
@@ -84,10 +84,9 @@ impl Program {
     /// Whether a call waits for a thread to end: `join()`, `result()`, `shutdown()`, `wait(futures)`.
     fn is_wait(&self, module: ModuleId, call: CallIx) -> bool {
         let facts = &self.modules[module.index()].facts;
-        if let Some(name) = self.library_callee(module, call) {
-            if name == qual!("concurrent.futures.wait") || name == qual!("concurrent.futures.as_completed") {
-                return true;
-            }
+        let waits = [qual!("concurrent.futures.wait"), qual!("concurrent.futures.as_completed")];
+        if self.library_callee(module, call).is_some_and(|name| waits.contains(&name)) {
+            return true;
         }
         let Term::Attr(base, name) = facts.terms.get(facts.calls[call.index()].callee) else { return false };
         let no_strings = self.kind(module, base) != Kind::Immutable && !matches!(self.kind(module, base), Kind::Lib(_));
@@ -116,8 +115,8 @@ impl Program {
         let (module, _) = self.func_local(started.by);
         let facts = &self.modules[module.index()].facts;
         if root.runs_on == RunsOn::Pool {
-            // `pool.submit(f).result()`, `await loop.run_in_executor(…)`: one at a time, as far as this caller goes.
-            return facts.calls[started.call.index()].usage != Usage::Awaited || root.runs_on != RunsOn::Pool;
+            // `pool.submit(f).result()`: one at a time, as far as this caller goes.
+            return facts.calls[started.call.index()].usage != Usage::Awaited;
         }
         // Started and joined in the same round of the loop.
         let loops = |ctx| facts.ctx_chain(ctx).find(|(_, ctx)| matches!(ctx.kind, CtxKind::For(_) | CtxKind::While)).map(|(at, _)| at);
@@ -143,8 +142,66 @@ impl Program {
             let before = access.event <= lifetime.from;
             return before || lifetime.until.is_some_and(|until| access.event >= until);
         }
+        if self.runs_before(access.function, lifetime, 0) {
+            return true;
+        }
+        if self.starter_stays(lifetime) && !self.runs_during(access.function, lifetime, &mut Vec::new()) {
+            return true;
+        }
         // Started and waited for before its starter returns: nobody else's code is in between, but what it calls.
         lifetime.until.is_some() && !self.called_between(access.function, lifetime)
+    }
+
+    /// Whether the starter loops for ever once it has started the thread: its own thread does nothing else.
+    fn starter_stays(&self, lifetime: Lifetime) -> bool {
+        let (module, by) = self.func_local(lifetime.by);
+        let facts = &self.modules[module.index()].facts;
+        let end = facts.functions[by.index()].events.end;
+        let after = &facts.events[lifetime.from.index()..end as usize];
+        let endless = |test: TermId| matches!(facts.terms.get(test), Term::Const(Const::True | Const::Int(1)));
+        let loops = |ctx| {
+            facts.ctx_chain(ctx).find_map(|(at, ctx)| match ctx.kind {
+                CtxKind::Branch(test, Arm::Then) if endless(test) => {
+                    (facts.ctxs[ctx.parent.index()].kind == CtxKind::While).then_some(at)
+                }
+                _ => None,
+            })
+        };
+        let started_in = facts.events.get(lifetime.from.index()).and_then(|event| loops(event.ctx));
+        started_in.is_none() && after.last().is_some_and(|last| loops(last.ctx).is_some())
+    }
+
+    /// Whether the starter calls `function`, directly or not, after it has started the thread.
+    fn runs_during(&self, function: FuncId, lifetime: Lifetime, seen: &mut Vec<FuncId>) -> bool {
+        const MAX_SEEN: usize = 64;
+        if seen.contains(&function) {
+            return false;
+        }
+        seen.push(function);
+        // What is too far away to tell counts as called.
+        seen.len() > MAX_SEEN
+            || self.callers(function).iter().any(|site| {
+                if site.caller == lifetime.by {
+                    return site.event > lifetime.from;
+                }
+                self.runs_during(site.caller, lifetime, seen)
+            })
+    }
+
+    /// Whether a helper only runs on behalf of the starter, and before it starts the thread.
+    fn runs_before(&self, function: FuncId, lifetime: Lifetime, depth: usize) -> bool {
+        const MAX_DEPTH: usize = 3;
+        let sites = self.callers(function);
+        let is_helper = depth < MAX_DEPTH && self.is_private(function) && !sites.is_empty();
+        is_helper
+            && !self.escapes(function)
+            && self.thread_visits(function).next().is_none()
+            && sites.iter().all(|site| {
+                if site.caller == lifetime.by {
+                    return site.event <= lifetime.from;
+                }
+                self.is_setup(site.caller) || self.runs_before(site.caller, lifetime, depth + 1)
+            })
     }
 
     /// Whether `function` is called (directly) by the starter while the thread runs.

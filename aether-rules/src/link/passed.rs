@@ -10,10 +10,10 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::calls::{Callee, Receiver};
 use super::kind::{FuncId, Kind, ModuleId};
+use super::offload::Handed;
 use super::program::Program;
 use super::roots::Root;
-use crate::facts::{ArgumentName, CallIx, Container, FuncIx, ParamKind, Qual, Sym, Term, TermId};
-use crate::model::spawns;
+use crate::facts::{ArgumentName, CallIx, Container, FuncIx, ParamKind, Qual, Term, TermId};
 use crate::{qual, sym};
 
 /// What is handed to one parameter of a thread's function.
@@ -111,7 +111,10 @@ fn handed_over(program: &Program, root: &Root) -> Vec<(u16, PassedArg)> {
     let Some(name) = program.library_callee(module, started.call) else { return Vec::new() };
     let mut terms = bound_by_partial(program, module, started.call, name);
     terms.extend(argument_terms(program, module, started.call, name));
-    let arg = |term| PassedArg { module, function, term, shared: is_shared(program, module, function, started.call, term) };
+    let arg = |term| PassedArg { module, function, term, shared: match root.handed {
+        Handed::Over => is_shared(program, module, function, started.call, term),
+        Handed::Lent => program.receiver(module, function, term) == Receiver::Global,
+    } };
     let positions = terms.into_iter().enumerate();
     positions.filter(|(_, term)| !term.is_opaque()).map(|(at, term)| ((at + bound) as u16, arg(term))).collect()
 }
@@ -119,7 +122,7 @@ fn handed_over(program: &Program, root: &Root) -> Vec<(u16, PassedArg)> {
 /// The arguments that `partial(f, a, b)` puts before those of the call.
 fn bound_by_partial(program: &Program, module: ModuleId, call: CallIx, name: Qual) -> Vec<TermId> {
     let facts = &program.modules[module.index()].facts;
-    let callback = spawns::spawn_of(name).and_then(|spawn| facts.arg(call, spawn.position, Sym::new(spawn.keyword)));
+    let callback = program.models.spawn_of(name).and_then(|spawn| facts.arg(call, spawn.position, spawn.keyword));
     let Some(callback) = callback else { return Vec::new() };
     let Term::Call(partial) = facts.terms.get(callback.value) else { return Vec::new() };
     if program.library_callee(module, partial) != Some(qual!("functools.partial")) {
@@ -150,9 +153,9 @@ fn argument_terms(program: &Program, module: ModuleId, call: CallIx, name: Qual)
     if name == qual!("concurrent.futures.Executor.map") {
         return Vec::new();
     }
-    let Some(spawn) = spawns::spawn_of(name) else { return Vec::new() };
+    let Some(spawn) = program.models.spawn_of(name) else { return Vec::new() };
     let args = facts.args_of(call).iter().take_while(|arg| arg.name == ArgumentName::Positional);
-    args.skip(spawn.position + 1).map(|arg| arg.value).collect()
+    args.skip(spawn.position.saturating_add(1)).map(|arg| arg.value).collect()
 }
 
 /// Whether somebody besides the new thread knows the object: it is nobody's local, or a local made outside the loop

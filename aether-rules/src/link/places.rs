@@ -138,7 +138,7 @@ impl Program {
                 }
                 let attr = self.classes[owner.index()].attrs.get(&name);
                 let stored = self.classes[class.index()].mro.iter().any(|ancestor| {
-                    self.classes[ancestor.index()].attrs.get(&name).is_some_and(|attr| !attr.stores.is_empty())
+                    self.classes[ancestor.index()].attrs.get(&name).is_some_and(|attr| !attr.stores.is_empty() || (attr.augmented && !matches!(attr.kind.role(), Some(Role::Container(_)))))
                 });
                 if !stored && attr.is_some_and(|attr| attr.class_var.is_some()) {
                     return Some((Place::whole(PlaceRoot::ClassAttr(owner, name)), Receiver::Global));
@@ -218,7 +218,32 @@ impl Program {
 
     /// How a reader would name a place.
     pub fn place_name(&self, place: Place) -> String {
-        match place.root {
+        let root = self.root_name_of(place.root);
+        if place.path == Qual::ROOT { root } else { format!("{root}{}", self.path_text(place)) }
+    }
+
+    /// The attributes between a place's root and the place, as an access spells them: `._pending.total`.
+    fn path_text(&self, place: Place) -> String {
+        let Some(access) = self.accesses(place).first() else { return String::new() };
+        let facts = &self.modules[access.module.index()].facts;
+        let (_, function) = self.func_local(access.function);
+        let mut names = Vec::new();
+        let mut at = access.term;
+        loop {
+            let term = self.unaliased(access.module, at);
+            let Term::Attr(base, name) = facts.terms.get(term) else { break };
+            let is_root = self.place(access.module, function, term).is_some_and(|(here, _)| here.path == Qual::ROOT);
+            if is_root {
+                break;
+            }
+            names.push(facts.name(name));
+            at = base;
+        }
+        names.iter().rev().map(|name| format!(".{name}")).collect()
+    }
+
+    fn root_name_of(&self, root: PlaceRoot) -> String {
+        match root {
             PlaceRoot::Global(module, name) => self.name_in(module, name),
             PlaceRoot::ClassAttr(class, name) | PlaceRoot::Attr(class, name) => {
                 let (module, _) = self.class_local(class);
@@ -232,8 +257,8 @@ impl Program {
     }
 
     fn name_in(&self, module: ModuleId, name: Sym) -> String {
-        let own = self.modules[module.index()].facts.names.get(&name);
-        let any = || self.modules.iter().find_map(|module| module.facts.names.get(&name));
+        let own = self.modules[module.index()].facts.names.get(name);
+        let any = || self.modules.iter().find_map(|module| module.facts.names.get(name));
         own.or_else(any).map_or_else(|| "?".to_owned(), |text| text.to_string())
     }
 

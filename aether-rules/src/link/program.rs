@@ -12,8 +12,9 @@ use super::kind::{ClassId, FuncId, Kind, ModuleId};
 use super::locks::Locks;
 use super::reach::Reach;
 use super::roots::Root;
-use super::sharing::Promises;
+use super::promise::Promises;
 use crate::facts::{ClassIx, FuncIx, Function, ModuleFacts, Qual, Sym};
+use crate::model::custom::ModelIndex;
 use crate::settings::Settings;
 use crate::source::{FileId, Span};
 use ruff_text_size::TextRange;
@@ -60,9 +61,15 @@ pub struct Program {
     pub(super) callees: Vec<Vec<Callee>>,
     pub(super) calls_by_name: OnceLock<super::calls::CallsByName>,
     pub(super) callers: Vec<Vec<super::calls::CallSite>>,
+    /// What libraries do, by the tables and the user's own rows.
+    pub(crate) models: ModelIndex,
+    /// Functions of the program that the user's rows name, and the names they are to be read as.
+    pub(super) modelled: rustc_hash::FxHashMap<FuncId, Qual>,
     pub(super) passed: super::passed::Passed,
     pub(super) roots: Vec<Root>,
     pub(super) reach: Reach,
+    /// By function: whether it runs before anything is shared, or when nobody else is there.
+    pub(super) setup: Vec<bool>,
     pub(super) locks: Locks,
     pub(super) accesses: Accesses,
     pub(super) promises: Promises,
@@ -91,9 +98,10 @@ impl Program {
         super::roots::find(&mut program);
         program.passed = super::passed::collect(&program);
         super::reach::propagate(&mut program);
+        program.setup = super::setup::find(&program);
         super::locks::compute(&mut program);
         super::access::collect(&mut program);
-        super::sharing::promise(&mut program);
+        super::promise::cover(&mut program);
         program
     }
 

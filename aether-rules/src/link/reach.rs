@@ -33,6 +33,8 @@ pub struct Visit {
 pub(super) struct Reach {
     visits: Vec<SmallVec<[Visit; 1]>>,
     main: Vec<bool>,
+    maybe_main: Vec<bool>,
+    sure_main: Vec<bool>,
 }
 
 /// Spreads every root over the call graph.
@@ -44,7 +46,7 @@ pub(super) fn propagate(program: &mut Program) {
             callees[site.caller.index()].push((FuncId::at(index), *site));
         }
     }
-    let mut reach = Reach { visits: vec![SmallVec::new(); count], main: vec![false; count] };
+    let mut reach = Reach { visits: vec![SmallVec::new(); count], main: vec![false; count], maybe_main: vec![false; count], sure_main: vec![false; count] };
     let mut is_root = vec![false; count];
     for (id, root) in program.roots() {
         is_root[root.function.index()] |= root.runs_on.is_thread();
@@ -79,17 +81,34 @@ fn spread(reach: &mut Reach, callees: &[Vec<(FuncId, CallSite)>], start: FuncId,
     }
 }
 
-/// The main thread runs module bodies, whatever is public, and what nobody in the program calls.
+/// The main thread runs module bodies, what is public and nobody in the program calls, and what these call.
+///
+/// A public function whose known callers all run on other threads is theirs: that a user could call it, too, is only
+/// remembered as a possibility.
 fn main_thread(program: &Program, reach: &mut Reach, callees: &[Vec<(FuncId, CallSite)>], is_root: &[bool]) {
-    let mut pending = Vec::new();
-    for index in 0..program.function_modules.len() {
-        let id = FuncId::at(index);
-        if !is_root[index] && is_entry(program, id) {
-            pending.push(id);
-        }
-    }
+    let ids = (0..program.function_modules.len()).map(FuncId::at);
+    let entries: Vec<FuncId> = ids.filter(|&id| !is_root[id.index()] && is_entry(program, id)).collect();
+    let called = |id: FuncId| program.callers(id).iter().any(|site| site.caller != id);
+    let uncalled = entries.iter().copied().filter(|&id| !called(id));
+    run_on(&mut reach.main, callees, uncalled.collect());
+    // Whose callers are themselves of unknown origin: as good as uncalled.
+    let is_free = |reach: &Reach, id: FuncId| {
+        let mut visits = reach.visits[id.index()].iter();
+        !visits.any(|visit| program.root(visit.root).runs_on.is_thread())
+    };
+    let unclaimed = entries.iter().copied().filter(|&id| is_free(reach, id)).collect();
+    run_on(&mut reach.main, callees, unclaimed);
+    run_on(&mut reach.maybe_main, callees, entries);
+    let bodies = program.modules().map(|(id, _)| program.func_id(id, FuncIx(0)));
+    let starters = program.roots.iter().filter_map(|root| root.started).map(|started| started.by);
+    let starters = starters.filter(|by| reach.main[by.index()]);
+    run_on(&mut reach.sure_main, callees, bodies.chain(starters).collect());
+}
+
+/// Marks functions, and whatever they call.
+fn run_on(marked: &mut [bool], callees: &[Vec<(FuncId, CallSite)>], mut pending: Vec<FuncId>) {
     while let Some(function) = pending.pop() {
-        if std::mem::replace(&mut reach.main[function.index()], true) {
+        if std::mem::replace(&mut marked[function.index()], true) {
             continue;
         }
         pending.extend(callees[function.index()].iter().map(|(callee, _)| *callee));
@@ -118,6 +137,16 @@ impl Program {
     /// Whether the main thread, or a user's, may run a function.
     pub fn on_main(&self, function: FuncId) -> bool {
         self.reach.main[function.index()]
+    }
+
+    /// Whether a user might run a function on the main thread because its name is public.
+    pub(super) fn may_be_on_main(&self, function: FuncId) -> bool {
+        self.reach.maybe_main[function.index()]
+    }
+
+    /// Whether the main thread runs a function because a module's body or a function that starts threads calls it.
+    pub(super) fn is_surely_on_main(&self, function: FuncId) -> bool {
+        self.reach.sure_main[function.index()]
     }
 
     /// The roots that reach a function and run on a thread other than the main one.

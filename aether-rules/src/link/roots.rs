@@ -2,13 +2,14 @@
 //!
 //! *Invariant:* a root has a place in the code that starts it; nothing is a root because of its name alone.
 
-use super::calls::{Callee, Receiver};
+use super::calls::Callee;
 use super::kind::{ClassId, FuncId, Kind, ModuleId};
+use super::offload::Handed;
 use super::program::Program;
 use crate::facts::{
     Arm, CallIx, Const, CtxIx, CtxKind, EventIx, EventKind, FuncIx, Qual, Term, TermId, Usage,
 };
-use crate::model::{RunsOn, objects, spawn_of, spawns};
+use crate::model::{RunsOn, objects, spawns};
 use crate::source::Span;
 use crate::{qual, sym};
 
@@ -29,6 +30,8 @@ pub struct Root {
     pub shares_self: bool,
     /// Whether every run has a `self` of its own, as thread objects do.
     pub own_self: bool,
+    /// Who waits for it.
+    pub handed: Handed,
     /// Where it is started.
     pub span: Span,
     /// The call that starts it, if it is one.
@@ -56,9 +59,18 @@ pub(super) fn find(program: &mut Program) {
         from_calls(program, module, &mut roots);
         from_definitions(program, module, &mut roots);
     }
+    drop_declared(program, &mut roots);
     roots.sort_by_key(|root: &Root| (root.span.order(), root.function));
     roots.dedup_by_key(|root| (root.span.order(), root.function));
     program.roots = roots;
+}
+
+/// A thread class that is made somewhere here is started there: its definition is no second start.
+fn drop_declared(program: &Program, roots: &mut Vec<Root>) {
+    let is_run = |root: &Root| root.own_self && program.function(root.function).name == sym!("run");
+    let made = roots.iter().filter(|root| root.started.is_some() && is_run(root)).map(|root| root.function);
+    let made: rustc_hash::FxHashSet<FuncId> = made.collect();
+    roots.retain(|root| root.started.is_some() || !is_run(root) || !made.contains(&root.function));
 }
 
 fn from_calls(program: &Program, module: ModuleId, roots: &mut Vec<Root>) {
@@ -67,10 +79,18 @@ fn from_calls(program: &Program, module: ModuleId, roots: &mut Vec<Root>) {
         let by = FuncIx::at(index);
         let first = facts.functions[index].events.start;
         for (position, event) in facts.events_of(by).iter().enumerate() {
-            let EventKind::Call(call) = event.kind else { continue };
+            let event_ix = EventIx(first + position as u32);
+            let call = match event.kind {
+                EventKind::Call(call) => call,
+                EventKind::Store(target, value) => {
+                    super::declared::assigned(program, module, target, value, event.range, roots);
+                    continue;
+                }
+                _ => continue,
+            };
             let started = Started {
                 by: program.func_id(module, by),
-                event: EventIx(first + position as u32),
+                event: event_ix,
                 call,
                 ctx: event.ctx,
             };
@@ -86,26 +106,12 @@ fn spawned_by(program: &Program, module: ModuleId, started: Started, roots: &mut
     let repeated = program.in_loop(module, started.ctx);
     match program.callee(module, call) {
         Callee::Lib(name) => {
-            if let Some(spawn) = spawn_of(name) {
-                let Some(arg) = facts.arg(call, spawn.position, crate::facts::Sym::new(spawn.keyword)) else { return };
+            if let Some(spawn) = program.models.spawn_of(name) {
+                let Some(arg) = facts.arg(call, spawn.position, spawn.keyword) else { return };
                 if spawn.runs_on == RunsOn::Pool && program.runs_in_process(module, call) {
                     return;
                 }
-                let parallel = match spawn.runs_on {
-                    RunsOn::Pool => !program.single_worker(module, call),
-                    runs_on => runs_on.is_self_parallel() || (repeated && runs_on.is_thread()),
-                };
-                for function in program.callbacks(module, arg.value) {
-                    roots.push(Root {
-                        function,
-                        runs_on: spawn.runs_on,
-                        self_parallel: parallel,
-                        shares_self: true,
-                        own_self: false,
-                        span,
-                        started: Some(started),
-                    });
-                }
+                given_to_library(program, module, (started, spawn.runs_on), arg.value, roots);
             } else if spawns::is_threading_server(name) {
                 handlers(program, module, call, span, roots);
             }
@@ -116,12 +122,12 @@ fn spawned_by(program: &Program, module: ModuleId, started: Started, roots: &mut
             }
             if let Some(run) = program.thread_run(class) {
                 let runs_on = RunsOn::Thread;
-                roots.push(Root { function: run, runs_on, self_parallel: repeated, shares_self: true, own_self: true, span, started: Some(started) });
+                roots.push(Root { function: run, runs_on, self_parallel: repeated, shares_self: true, own_self: true, handed: Handed::Over, span, started: Some(started) });
             } else if program.is_thread_class(class) {
                 // `class Worker(Thread)` that is given a target like a plain thread.
                 let Some(arg) = facts.keyword(call, sym!("target")) else { return };
                 for function in program.callbacks(module, arg.value) {
-                    roots.push(Root { function, runs_on: RunsOn::Thread, self_parallel: repeated, shares_self: true, own_self: false, span, started: Some(started) });
+                    roots.push(Root { function, runs_on: RunsOn::Thread, self_parallel: repeated, shares_self: true, own_self: false, handed: Handed::Over, span, started: Some(started) });
                 }
             }
         }
@@ -135,8 +141,33 @@ fn spawned_by(program: &Program, module: ModuleId, started: Started, roots: &mut
         }
         _ => {}
     }
+    super::declared::called(program, module, started, span, roots);
     if program.library_callee(module, call) == Some(qual!("threading.Thread.__init__")) {
         super_target(program, module, started, span, roots);
+    }
+}
+
+/// The functions that a library call runs on another thread.
+fn given_to_library(program: &Program, module: ModuleId, (started, runs_on): (Started, RunsOn), callback: TermId, roots: &mut Vec<Root>) {
+    let facts = &program.modules[module.index()].facts;
+    let span = program.span(module, facts.calls[started.call.index()].range);
+    let self_parallel = match runs_on {
+        RunsOn::Pool => !program.single_worker(module, started.call),
+        runs_on => runs_on.is_self_parallel() || (program.in_loop(module, started.ctx) && runs_on.is_thread()),
+    };
+    let functions = program.callbacks(module, callback).into_iter();
+    for function in functions.filter(|&function| !program.runs_on_loop(function, runs_on)) {
+        let root = Root {
+            function,
+            runs_on,
+            self_parallel,
+            shares_self: true,
+            own_self: false,
+            handed: Handed::Over,
+            span,
+            started: Some(started),
+        };
+        roots.push(super::offload::settle(program, module, started, callback, root));
     }
 }
 
@@ -150,6 +181,7 @@ fn super_target(program: &Program, module: ModuleId, started: Started, span: Spa
             self_parallel: false,
             shares_self: true,
             own_self: true,
+            handed: Handed::Over,
             span,
             started: Some(started),
         });
@@ -173,6 +205,7 @@ fn handlers(program: &Program, module: ModuleId, call: CallIx, span: Span, roots
                     self_parallel: true,
                     shares_self: false,
                     own_self: true,
+                    handed: Handed::Over,
                     span,
                     started: None,
                 });
@@ -189,7 +222,7 @@ fn from_definitions(program: &Program, module: ModuleId, roots: &mut Vec<Root>) 
         let span = program.span(module, function.name_range);
         let mut add = |runs_on: RunsOn, shares_self: bool| {
             let self_parallel = runs_on.is_self_parallel();
-            roots.push(Root { function: id, runs_on, self_parallel, shares_self, own_self: true, span, started: None });
+            roots.push(Root { function: id, runs_on, self_parallel, shares_self, own_self: true, handed: Handed::Over, span, started: None });
         };
         if let Some(class) = function.class {
             let class = program.class_id(module, class);
@@ -200,15 +233,18 @@ fn from_definitions(program: &Program, module: ModuleId, roots: &mut Vec<Root>) 
                 add(RunsOn::Finalizer, true);
             }
         }
+        roots.extend(super::declared::method(program, id));
         for &decorator in &function.decorators {
             let callee = match facts.terms.get(decorator) {
                 Term::Call(call) => facts.calls[call.index()].callee,
                 _ => decorator,
             };
-            if let Kind::Lib(name) = program.kind(module, callee)
-                && let Some(runs_on) = spawns::handler_decorator(name)
+            if let Some(name) = program.modelled_name(program.kind(module, callee))
+                && let Some(runs_on) = program.models.decorator(name)
+                && !program.runs_on_loop(id, runs_on)
             {
-                add(runs_on, false);
+                let self_parallel = runs_on.is_self_parallel();
+                roots.push(Root { function: id, runs_on, self_parallel, shares_self: false, own_self: true, handed: Handed::Over, span, started: None });
             }
         }
     }
@@ -275,80 +311,6 @@ impl Program {
         })
     }
 
-    /// The functions a callback expression may mean.
-    pub fn callbacks(&self, module: ModuleId, term: TermId) -> Vec<FuncId> {
-        let mut found = Vec::new();
-        self.callbacks_within(module, term, 0, &mut found);
-        found.sort_unstable();
-        found.dedup();
-        found
-    }
-
-    fn callbacks_within(&self, module: ModuleId, term: TermId, depth: usize, found: &mut Vec<FuncId>) {
-        const MAX_DEPTH: usize = 3;
-        let facts = &self.modules[module.index()].facts;
-        match self.kind(module, term) {
-            Kind::Function(function) | Kind::Method(function) => {
-                found.extend(self.expand(Callee::Function(function, Receiver::Own)).into_iter().map(|(target, _)| target));
-                return;
-            }
-            Kind::Instance(class) => {
-                if let Kind::Method(call) = self.member(Kind::Instance(class), sym!("__call__")) {
-                    found.push(call);
-                }
-                return;
-            }
-            Kind::Class(class) => {
-                found.extend(self.constructors(class).map(|(maker, _)| maker));
-                return;
-            }
-            _ => {}
-        }
-        if depth >= MAX_DEPTH {
-            return;
-        }
-        match facts.terms.get(term) {
-            Term::Either(a, b) | Term::Or(a, b) => {
-                self.callbacks_within(module, a, depth + 1, found);
-                self.callbacks_within(module, b, depth + 1, found);
-            }
-            Term::Name(_) => {
-                let Some(var) = facts.var_of(term) else { return };
-                for &value in facts.vars[var.index()].values.iter().take(8) {
-                    match facts.terms.get(value) {
-                        Term::Param(function, position) => self.passed_to(module, function, position, depth, found),
-                        _ => self.callbacks_within(module, value, depth + 1, found),
-                    }
-                }
-            }
-            Term::Element(iterable) => {
-                if let Term::Display(_, list) = facts.terms.get(iterable) {
-                    for &element in facts.terms.list(list) {
-                        self.callbacks_within(module, element, depth + 1, found);
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// The functions that callers pass as the n-th parameter of a function.
-    fn passed_to(&self, module: ModuleId, function: FuncIx, position: u16, depth: usize, found: &mut Vec<FuncId>) {
-        let declaration = &self.modules[module.index()].facts.functions[function.index()];
-        let Some(param) = declaration.params.get(usize::from(position)) else { return };
-        let skip = usize::from(declaration.class.is_some() && !declaration.flags.is_static);
-        for site in self.callers(self.func_id(module, function)).iter().take(32) {
-            let (caller_module, _) = self.func_local(site.caller);
-            let caller = &self.modules[caller_module.index()].facts;
-            let EventKind::Call(call) = caller.events[site.event.index()].kind else { continue };
-            if let Some(position) = usize::from(position).checked_sub(skip)
-                && let Some(arg) = caller.arg(call, position, param.name)
-            {
-                self.callbacks_within(caller_module, arg.value, depth + 1, found);
-            }
-        }
-    }
-
     /// Whether the executor a call is made on has one worker.
     fn single_worker(&self, module: ModuleId, call: CallIx) -> bool {
         let facts = &self.modules[module.index()].facts;
@@ -371,35 +333,6 @@ impl Program {
             return executor == Some(Kind::Object(qual!("concurrent.futures.ProcessPoolExecutor")));
         }
         false
-    }
-
-    /// What is assigned to a variable or attribute, as terms of the modules that assign it.
-    pub fn values_of(&self, module: ModuleId, term: TermId) -> Vec<(ModuleId, TermId)> {
-        let facts = &self.modules[module.index()].facts;
-        match facts.terms.get(term) {
-            Term::Name(_) => {
-                let Some(var) = facts.var_of(term) else { return Vec::new() };
-                let values = facts.vars[var.index()].values.iter();
-                values.flat_map(|&value| match facts.terms.get(value) {
-                    Term::Entered(inner) => vec![(module, inner)],
-                    _ => vec![(module, value)],
-                }).collect()
-            }
-            Term::Attr(base, name) => match self.kind(module, base) {
-                Kind::Instance(class) | Kind::Class(class) => {
-                    let mut values = Vec::new();
-                    for &ancestor in &self.class(class).mro {
-                        let Some(attr) = self.class(ancestor).attrs.get(&name) else { continue };
-                        let (owner, _) = self.class_local(ancestor);
-                        values.extend(attr.stores.iter().map(|&(_, value)| (owner, value)));
-                    }
-                    values
-                }
-                _ => Vec::new(),
-            },
-            Term::Call(_) => vec![(module, term)],
-            _ => Vec::new(),
-        }
     }
 
     /// Whether the result of a call is thrown away.

@@ -3,21 +3,15 @@
 //! *Invariant:* a [`Conflict`] names two accesses on two threads, at least one a write, with no lock in common and no
 //! known order between them.
 
-use rayon::prelude::*;
-use rustc_hash::FxHashMap;
-
 use super::access::Access;
 use super::calls::Receiver;
-use super::kind::{ClassId, FuncId, Kind, ModuleId};
-use super::locks::LockId;
+use super::kind::{FuncId, ModuleId};
+use super::offload::Handed;
 use super::places::{Place, PlaceRoot};
 use super::program::Program;
+use super::promise::Promise;
 use super::roots::RootId;
-use crate::facts::{Container, FuncIx, Qual, Sym, Term, TermId};
-use crate::model::Role;
 use crate::rule::Confidence;
-use crate::source::Span;
-use crate::{qual, sym};
 
 /// Which thread runs an access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,57 +33,6 @@ pub struct Conflict<'a> {
     pub other: &'a Access,
     /// The thread that runs the other.
     pub other_thread: ThreadOf,
-}
-
-/// Why a class or module is taken to promise thread safety.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Promise {
-    /// It owns a lock.
-    OwnsLock(Span),
-    /// It owns a thread-local.
-    OwnsThreadLocal(Span),
-    /// It owns an executor.
-    OwnsExecutor(Span),
-    /// Its documentation says so.
-    Documented(Span),
-}
-
-impl Promise {
-    /// Where the promise is seen.
-    pub fn span(self) -> Span {
-        match self {
-            Self::OwnsLock(span) | Self::OwnsThreadLocal(span) | Self::OwnsExecutor(span) | Self::Documented(span) => span,
-        }
-    }
-
-    /// What is seen there.
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::OwnsLock(_) => "owns a lock: it is meant to be used from several threads",
-            Self::OwnsThreadLocal(_) => "owns a thread-local: it is meant to be used from several threads",
-            Self::OwnsExecutor(_) => "owns an executor: its functions run on several threads",
-            Self::Documented(_) => "documented as thread-safe",
-        }
-    }
-}
-
-/// Who promises what.
-#[derive(Debug, Default)]
-pub(super) struct Promises {
-    classes: Vec<Option<Promise>>,
-    modules: Vec<Option<Promise>>,
-    guards: FxHashMap<Place, Guard>,
-}
-
-/// A lock declared to guard a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Guard {
-    /// The lock, if it was found.
-    pub lock: Option<LockId>,
-    /// The lock's own name.
-    pub name: Sym,
-    /// The declaration.
-    pub span: Span,
 }
 
 /// How a place is shared.
@@ -114,209 +57,14 @@ impl Sharing<'_> {
     }
 }
 
-/// Finds every promise and declared guard.
-pub(super) fn promise(program: &mut Program) {
-    let snapshot: &Program = program;
-    let own: Vec<Option<Promise>> = (0..snapshot.class_modules.len())
-        .into_par_iter()
-        .map(|index| class_promise(snapshot, ClassId::at(index)))
-        .collect();
-    let inherited = snapshot.classes.iter().map(|info| info.mro.iter().find_map(|class| own[class.index()])).collect();
-    let modules = (0..snapshot.modules.len())
-        .into_par_iter()
-        .map(|index| module_promise(snapshot, ModuleId::at(index)))
-        .collect();
-    let mut guards = FxHashMap::default();
-    for index in 0..snapshot.modules.len() {
-        declared(snapshot, ModuleId::at(index), &mut guards);
-    }
-    program.promises = Promises { classes: inherited, modules, guards };
-}
-
-#[expect(clippy::iter_over_hash_type, reason = "the minimum over all attributes, whatever their order")]
-fn class_promise(program: &Program, class: ClassId) -> Option<Promise> {
-    let (module, local) = program.class_local(class);
-    let facts = &program.modules[module.index()].facts;
-    let declaration = &facts.classes[local.index()];
-    if declaration.says_thread_safe {
-        return Some(Promise::Documented(program.span(module, declaration.name_range)));
-    }
-    // A class of coroutines lives on its loop's thread; the lock it owns guards one corner of it.
-    let methods = &declaration.methods;
-    let coroutines = methods.iter().filter(|method| facts.functions[method.index()].flags.is_async).count();
-    if coroutines * 4 > methods.len() {
-        return None;
-    }
-    let mut found: Option<Promise> = None;
-    for (&name, attr) in &program.class(class).attrs {
-        let role = program.role(attr.kind);
-        let Some(span) = attribute_span(program, class, name) else { continue };
-        let promise = match role {
-            Some(Role::Lock(_)) => Promise::OwnsLock(span),
-            Some(Role::ThreadLocal) => Promise::OwnsThreadLocal(span),
-            _ => continue,
-        };
-        if found.is_none_or(|found| rank(promise) < rank(found)) {
-            found = Some(promise);
-        }
-    }
-    found
-}
-
-fn rank(promise: Promise) -> (u8, ruff_text_size::TextSize) {
-    let kind = match promise {
-        Promise::OwnsLock(_) => 0,
-        Promise::OwnsThreadLocal(_) => 1,
-        Promise::OwnsExecutor(_) => 2,
-        Promise::Documented(_) => 3,
-    };
-    (kind, promise.span().range.start())
-}
-
-/// Where an attribute is first assigned.
-fn attribute_span(program: &Program, class: ClassId, name: Sym) -> Option<Span> {
-    let attr = program.class(class).attrs.get(&name)?;
-    let (module, _) = program.class_local(class);
-    let facts = &program.modules[module.index()].facts;
-    if let Some(var) = attr.class_var {
-        return Some(program.span(module, facts.vars[var.index()].range));
-    }
-    let &(function, value) = attr.stores.first()?;
-    let (_, local) = program.func_local(function);
-    let store = facts.events_of(local).iter().find(|event| match event.kind {
-        crate::facts::EventKind::Store(target, stored) => {
-            stored == value && matches!(facts.terms.get(target), Term::Attr(_, attr) if attr == name)
-        }
-        _ => false,
-    })?;
-    Some(program.span(module, store.range))
-}
-
-fn module_promise(program: &Program, module: ModuleId) -> Option<Promise> {
-    let facts = &program.modules[module.index()].facts;
-    let globals = facts.vars.iter().enumerate().filter(|(_, var)| var.scope.0 == 0);
-    let mut promises: Vec<Promise> = globals
-        .filter_map(|(index, var)| {
-            let span = program.span(module, var.range);
-            let imported = var.values.iter().all(|&value| matches!(facts.terms.get(value), Term::Import(_)));
-            match program.role(program.var_kinds[module.index()][index]) {
-                _ if imported => None,
-                Some(Role::Lock(_)) => Some(Promise::OwnsLock(span)),
-                Some(Role::ThreadLocal) => Some(Promise::OwnsThreadLocal(span)),
-                Some(Role::Executor(crate::model::ExecutorKind::Thread)) => Some(Promise::OwnsExecutor(span)),
-                _ => None,
-            }
-        })
-        .collect();
-    promises.sort_by_key(|&promise| rank(promise));
-    let documented = || Promise::Documented(program.span(module, facts.functions[0].name_range));
-    promises.first().copied().or_else(|| facts.says_thread_safe.then(documented))
-}
-
-/// Guards declared by comments and annotations of one module.
-fn declared(program: &Program, module: ModuleId, guards: &mut FxHashMap<Place, Guard>) {
-    let facts = &program.modules[module.index()].facts;
-    for guard in &facts.guards {
-        let function = FuncIx(0);
-        let Some((place, _)) = program.place(module, function, guard.target) else { continue };
-        let span = program.span(module, guard.range);
-        guards.insert(place, Guard { lock: guarding_lock(program, module, place, guard.lock), name: guard.lock, span });
-    }
-    for (index, var) in facts.vars.iter().enumerate() {
-        let Some(name) = annotated_guard(program, module, var.annotation) else { continue };
-        let place = match facts.var_scope(crate::facts::VarIx::at(index)) {
-            crate::facts::ScopeKind::Module => Place { root: PlaceRoot::Global(module, var.name), path: Qual::ROOT },
-            crate::facts::ScopeKind::Class(class) => {
-                let class = program.class_id(module, class);
-                let owner = program.attr_owner(class, var.name);
-                let stored = program.class(owner).attrs.get(&var.name).is_some_and(|attr| !attr.stores.is_empty());
-                let root = if stored { PlaceRoot::Attr(owner, var.name) } else { PlaceRoot::ClassAttr(owner, var.name) };
-                Place { root, path: Qual::ROOT }
-            }
-            _ => continue,
-        };
-        let span = program.span(module, var.range);
-        guards.insert(place, Guard { lock: guarding_lock(program, module, place, name), name, span });
-    }
-}
-
-/// `Annotated[T, GuardedBy("_lock")]`
-fn annotated_guard(program: &Program, module: ModuleId, annotation: TermId) -> Option<Sym> {
-    let facts = &program.modules[module.index()].facts;
-    let Term::Item(base, inner) = facts.terms.get(annotation) else { return None };
-    let Kind::Lib(name) = program.kind(module, base) else { return None };
-    if name != qual!("typing.Annotated") && name != qual!("typing_extensions.Annotated") {
-        return None;
-    }
-    let Term::Display(Container::Tuple, list) = facts.terms.get(inner) else { return None };
-    facts.terms.list(list).iter().find_map(|&part| {
-        let Term::Call(call) = facts.terms.get(part) else { return None };
-        let named = match facts.terms.get(facts.calls[call.index()].callee) {
-            Term::Attr(_, name) => name == sym!("GuardedBy"),
-            callee => {
-                let is_guard = program.kind(module, facts.calls[call.index()].callee) == Kind::Lib(qual!("aether.GuardedBy"));
-                is_guard || matches!(callee, Term::Name(_)) && facts.var_of(facts.calls[call.index()].callee)
-                    .is_some_and(|var| facts.vars[var.index()].name == sym!("GuardedBy"))
-            }
-        };
-        let Term::Const(crate::facts::Const::Str(lock)) = facts.terms.get(facts.positional(call, 0)?.value) else { return None };
-        named.then_some(lock)
-    })
-}
-
-/// The lock of that name beside a place.
-fn guarding_lock(program: &Program, module: ModuleId, place: Place, name: Sym) -> Option<LockId> {
-    let beside = |root| program.lock_at(Place { root, path: Qual::ROOT });
-    match place.root {
-        PlaceRoot::Attr(class, _) | PlaceRoot::ClassAttr(class, _) => {
-            let owner = program.attr_owner(class, name);
-            beside(PlaceRoot::Attr(owner, name))
-                .or_else(|| beside(PlaceRoot::ClassAttr(owner, name)))
-                .or_else(|| beside(PlaceRoot::Global(module, name)))
-        }
-        _ => beside(PlaceRoot::Global(module, name)),
-    }
-}
-
 impl Program {
-    /// What an object is for, its class's library bases included.
-    pub fn role(&self, kind: Kind) -> Option<Role> {
-        match kind {
-            Kind::Instance(class) => self.lib_bases(class).iter().find_map(|&base| crate::model::role_of(base)),
-            kind => kind.role(),
-        }
-    }
-
-    /// Why the owner of a place is taken to promise thread safety, if it is.
-    pub fn promise_of(&self, place: Place) -> Option<Promise> {
-        match place.root {
-            PlaceRoot::Attr(class, _) => self.promises.classes.get(class.index()).copied().flatten(),
-            PlaceRoot::ClassAttr(class, _) => {
-                let own = self.promises.classes.get(class.index()).copied().flatten();
-                own.or_else(|| self.module_promise(self.class_local(class).0))
-            }
-            PlaceRoot::Global(module, _) => self.module_promise(module),
-            PlaceRoot::Cell(..) => None,
-        }
-    }
-
-    /// Why a class is taken to promise thread safety, if it is.
-    pub fn class_promise(&self, class: ClassId) -> Option<Promise> {
-        self.promises.classes.get(class.index()).copied().flatten()
-    }
-
-    /// Why a module is taken to promise thread safety, if it is.
-    pub fn module_promise(&self, module: ModuleId) -> Option<Promise> {
-        self.promises.modules.get(module.index()).copied().flatten()
-    }
-
-    /// The guard declared for a place.
-    pub fn declared_guard(&self, place: Place) -> Option<&Guard> {
-        self.promises.guards.get(&place)
-    }
-
     /// The threads on which an access may happen to an object that others see too.
     pub fn threads_of(&self, access: &Access) -> Vec<ThreadOf> {
+        self.threads_with(access, |function| self.on_main(function))
+    }
+
+    /// The same, given who is on the main thread.
+    fn threads_with(&self, access: &Access, on_main: impl Fn(FuncId) -> bool) -> Vec<ThreadOf> {
         let mut threads = Vec::new();
         let seen_by_others = |shares_self: bool| match access.receiver {
             Receiver::Global => true,
@@ -324,14 +72,15 @@ impl Program {
             Receiver::Fresh | Receiver::Unknown => false,
         };
         for visit in self.thread_visits(access.function) {
-            if seen_by_others(visit.shares_self) && self.sees_cell(access.place, self.root(visit.root).function) {
+            let is_lent = self.root(visit.root).handed == Handed::Lent && matches!(access.place.root, PlaceRoot::Cell(..));
+            if !is_lent && seen_by_others(visit.shares_self) && self.sees_cell(access.place, self.root(visit.root).function) {
                 threads.push(ThreadOf::Root(visit.root));
             }
         }
         let on_main = match self.cell_owner(access.place) {
             // A variable of a function: its own body runs on the starter's thread, whichever that is.
             Some((module, owner)) => access.function == self.func_id(module, owner),
-            None => self.on_main(access.function) && seen_by_others(true),
+            None => on_main(access.function) && seen_by_others(true),
         };
         if on_main {
             threads.push(ThreadOf::Main);
@@ -377,7 +126,22 @@ impl Program {
         held: &super::locks::LockSet,
         matters: impl Fn(&Access) -> bool,
     ) -> Option<Conflict<'a>> {
-        let threads = self.threads_of(access);
+        let credible = |access: &Access, thread, other_thread| match (thread, other_thread) {
+            (ThreadOf::Main, ThreadOf::Root(root)) => self.is_users_side(access, root),
+            _ => true,
+        };
+        self.meeting((access, held), &matters, &|access| self.threads_of(access), &credible)
+    }
+
+    /// An access on another thread, given which threads run what.
+    fn meeting<'a>(
+        &'a self,
+        (access, held): (&'a Access, &super::locks::LockSet),
+        matters: &dyn Fn(&Access) -> bool,
+        threads_of: &dyn Fn(&Access) -> Vec<ThreadOf>,
+        credible: &dyn Fn(&Access, ThreadOf, ThreadOf) -> bool,
+    ) -> Option<Conflict<'a>> {
+        let threads = threads_of(access);
         if threads.is_empty() {
             return None;
         }
@@ -391,9 +155,16 @@ impl Program {
             if self.held_at_access(other).meets(held) {
                 continue;
             }
-            for &other_thread in &self.threads_of(other) {
+            if self.is_after_closing(access, other) || self.is_after_closing(other, access) {
+                continue;
+            }
+            for &other_thread in &threads_of(other) {
                 for &thread in &threads {
-                    if self.on_own_objects((access, thread), (other, other_thread)) {
+                    let (one, two) = ((access, thread), (other, other_thread));
+                    if !credible(access, thread, other_thread) || !credible(other, other_thread, thread) {
+                        continue;
+                    }
+                    if self.on_own_objects(one, two) || self.in_own_slots(one, two) {
                         continue;
                     }
                     if !self.ordered((access, thread), (other, other_thread)) {
@@ -409,8 +180,14 @@ impl Program {
     fn on_own_objects(&self, a: (&Access, ThreadOf), b: (&Access, ThreadOf)) -> bool {
         let through_self = |access: &Access| matches!(access.receiver, Receiver::Own | Receiver::OfOwn);
         let own = |thread| matches!(thread, ThreadOf::Root(root) if self.root(root).own_self);
-        let is_attr = matches!(a.0.place.root, PlaceRoot::Attr(..));
-        is_attr && own(a.1) && own(b.1) && through_self(a.0) && through_self(b.0)
+        let of_thread = |thread| match (thread, a.0.place.root) {
+            (ThreadOf::Root(root), PlaceRoot::Attr(class, _)) => {
+                let root = self.class_of(self.root(root).function);
+                root.is_some_and(|root| self.class(root).mro.contains(&class) || self.class(class).mro.contains(&root))
+            }
+            _ => false,
+        };
+        of_thread(a.1) && of_thread(b.1) && own(a.1) && own(b.1) && through_self(a.0) && through_self(b.0)
     }
 
     /// How an access is shared; `None` when it is known not to be.
@@ -418,19 +195,53 @@ impl Program {
     /// Where known threads reach the place, they decide: a single writer, or a join in between, is an answer. Only a
     /// place no known thread reaches is judged by what its owner promises.
     pub fn sharing<'a>(&'a self, access: &'a Access, matters: impl Fn(&Access) -> bool) -> Option<Sharing<'a>> {
-        if let Some(conflict) = self.conflict(access, matters) {
+        let held = self.held_at_access(access);
+        if let Some(conflict) = self.conflict_holding(access, &held, &matters) {
             return Some(Sharing::Proven(conflict));
         }
-        if self.accesses(access.place).iter().any(|other| self.thread_visits(other.function).next().is_some()) {
-            return None;
+        if self.is_decided_by_threads(access.place) {
+            // A user who calls what nobody here calls may still bring a second thread.
+            let threads_of = |access: &Access| self.threads_with(access, |function| self.may_be_on_main(function));
+            return self.meeting((access, &held), &matters, &threads_of, &|_, _, _| true).map(|_| Sharing::Possible);
         }
         let on_loop = self.function(access.function).flags.is_async;
         match self.promise_of(access.place) {
-            Some(promise) if !on_loop && matches!(access.receiver, Receiver::Own | Receiver::OfOwn | Receiver::Global) => {
+            Some(promise) if !on_loop && !self.is_in_quiet_phase(access, &held, &matters) && matches!(access.receiver, Receiver::Own | Receiver::OfOwn | Receiver::Global) => {
                 Some(Sharing::Promised(promise))
             }
             _ => Some(Sharing::Possible),
         }
+    }
+
+    /// Whether a user's thread meets the thread of a root on an object: the program is seen to use it there, or the
+    /// object is meant for several threads, or it starts the thread itself, which leaves its other methods to its user.
+    fn is_users_side(&self, access: &Access, root: RootId) -> bool {
+        let PlaceRoot::Attr(class, _) = access.place.root else { return true };
+        let related = |function: FuncId| {
+            let (module, local) = self.func_local(function);
+            let other = self.enclosing_class(module, local);
+            other.is_some_and(|other| self.class(other).mro.contains(&class) || self.class(class).mro.contains(&other))
+        };
+        let root = self.root(root);
+        self.is_surely_on_main(access.function)
+            || self.promise_of(access.place).is_some()
+            || related(root.function)
+            || root.started.is_some_and(|started| related(started.by))
+    }
+
+    /// Whether known threads reach a place other than by working on behalf of a coroutine that waits for them.
+    fn is_decided_by_threads(&self, place: Place) -> bool {
+        self.accesses(place).iter().any(|access| {
+            let mut visits = self.thread_visits(access.function);
+            visits.any(|visit| self.root(visit.root).handed == Handed::Over)
+        })
+    }
+
+    /// Why an access is taken to be meant for several threads, if it is: its owner's promise, unless the other accesses
+    /// that matter are known to belong to another phase of the object's life.
+    pub fn promise_at(&self, access: &Access, matters: impl Fn(&Access) -> bool) -> Option<Promise> {
+        let promise = self.promise_of(access.place)?;
+        (!self.is_in_quiet_phase(access, &self.held_at_access(access), &matters)).then_some(promise)
     }
 
     /// How a reader would name a thread.

@@ -34,6 +34,7 @@ const ETREE: &str = "build the tree in one thread, or hold one lock around every
 const PICKLE: &str = "use `pickle.dumps`, or a Pickler of each thread's own";
 const PIPE: &str = "let one thread own each end of the pipe, or hold a lock around `send` and `recv`";
 const TK: &str = "hand the result to the main thread through a queue that `after` polls";
+const KAFKA: &str = "give each thread a consumer of its own; a KafkaProducer may be shared";
 const CHANGES: &[&str] = &["append", "extend", "insert", "remove", "clear", "set"];
 /// `after` and `event_generate` are how other threads reach the main loop.
 const WIDGET: &[&str] = &[
@@ -81,6 +82,7 @@ pub const CONFINED: &[Confined] = &[
     one("sqlalchemy.orm.session.Session", "a SQLAlchemy Session", &[], SQLALCHEMY),
     one("sqlalchemy.ext.asyncio.AsyncSession", "a SQLAlchemy AsyncSession", &[], SQLALCHEMY),
     one("sqlmodel.Session", "a SQLAlchemy Session", &[], SQLALCHEMY),
+    one("kafka.KafkaConsumer", "a KafkaConsumer", &["poll", "commit", "seek", "assign", "subscribe", "pause", "resume"], KAFKA),
     one("xml.etree.ElementTree.Element", "an element tree", CHANGES, ETREE),
     one("xml.etree.ElementTree.SubElement", "an element tree", CHANGES, ETREE),
     one("xml.etree.ElementTree.XMLParser", "an XML parser", &["feed", "close"], ETREE),

@@ -123,6 +123,8 @@ const ALIASES: &[(&str, &str)] = &[
     ("dummy_threading.Lock", "threading.Lock"),
     ("dummy_threading.RLock", "threading.RLock"),
     ("concurrent.futures.thread.ThreadPoolExecutor", "concurrent.futures.ThreadPoolExecutor"),
+    ("aether.AdaptiveThreadPool", "concurrent.futures.ThreadPoolExecutor"),
+    ("aether.pool.AdaptiveThreadPool", "concurrent.futures.ThreadPoolExecutor"),
     ("concurrent.futures.process.ProcessPoolExecutor", "concurrent.futures.ProcessPoolExecutor"),
     ("concurrent.futures._base.Future", "concurrent.futures.Future"),
     ("concurrent.futures._base.Executor", "concurrent.futures.Executor"),
@@ -295,6 +297,8 @@ const RESULTS: &[(&str, &str)] = &[
     ("asyncio.run_coroutine_threadsafe", "concurrent.futures.Future"),
     ("concurrent.futures.Executor.submit", "concurrent.futures.Future"),
     ("concurrent.futures.Executor.map", "builtins.generator"),
+    ("tornado.ioloop.IOLoop.current", "tornado.ioloop.IOLoop"),
+    ("tornado.ioloop.IOLoop.instance", "tornado.ioloop.IOLoop"),
     ("threading.current_thread", "threading.Thread"),
     ("threading.main_thread", "threading.Thread"),
     ("sqlite3.connect", "sqlite3.Connection"),
@@ -352,6 +356,12 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| Tables {
         .collect(),
     results: RESULTS.iter().map(|&(name, result)| (Qual::of(name), Qual::of(result))).collect(),
 });
+
+/// Every name in these tables.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    let aliases = ALIASES.iter().map(|row| row.0);
+    aliases.chain(OBJECTS.iter().map(|row| row.0)).chain(RESULTS.iter().map(|row| row.0))
+}
 
 /// The name that `name` is another name for.
 pub fn canonical(name: Qual) -> Qual {

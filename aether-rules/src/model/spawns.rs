@@ -2,10 +2,10 @@
 
 use std::sync::LazyLock;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::index;
-use crate::facts::Qual;
+use crate::facts::{Qual, Sym};
 
 /// Where a callback runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,13 +44,13 @@ pub struct Spawn {
     /// The position of the callback among the positional arguments.
     pub position: usize,
     /// Its name as a keyword.
-    pub keyword: &'static str,
+    pub keyword: Sym,
     /// Where it runs.
     pub runs_on: RunsOn,
 }
 
-const fn spawn(position: usize, keyword: &'static str, runs_on: RunsOn) -> Spawn {
-    Spawn { position, keyword, runs_on }
+const fn spawn(position: usize, keyword: &str, runs_on: RunsOn) -> Spawn {
+    Spawn { position, keyword: Sym::new(keyword), runs_on }
 }
 
 const SPAWNS: &[(&str, Spawn)] = &[
@@ -69,6 +69,8 @@ const SPAWNS: &[(&str, Spawn)] = &[
     ("multiprocessing.pool.ThreadPool.imap_unordered", spawn(0, "func", RunsOn::Pool)),
     ("multiprocessing.pool.ThreadPool.starmap", spawn(0, "func", RunsOn::Pool)),
     ("multiprocessing.pool.ThreadPool.starmap_async", spawn(0, "func", RunsOn::Pool)),
+    ("aether.par_map", spawn(0, "fn", RunsOn::Pool)),
+    ("aether.pool.par_map", spawn(0, "fn", RunsOn::Pool)),
     ("asyncio.to_thread", spawn(0, "func", RunsOn::Pool)),
     ("asyncio.AbstractEventLoop.run_in_executor", spawn(1, "func", RunsOn::Pool)),
     ("asyncio.AbstractEventLoop.call_soon_threadsafe", spawn(0, "callback", RunsOn::Loop)),
@@ -91,6 +93,25 @@ const SPAWNS: &[(&str, Spawn)] = &[
     ("weakref.proxy", spawn(1, "callback", RunsOn::Finalizer)),
     ("signal.signal", spawn(1, "handler", RunsOn::Signal)),
     ("apscheduler.schedulers.background.BackgroundScheduler.add_job", spawn(0, "func", RunsOn::Pool)),
+    ("apscheduler.schedulers.blocking.BlockingScheduler.add_job", spawn(0, "func", RunsOn::Pool)),
+    ("apscheduler.schedulers.asyncio.AsyncIOScheduler.add_job", spawn(0, "func", RunsOn::Loop)),
+    ("tornado.ioloop.IOLoop.run_in_executor", spawn(1, "func", RunsOn::Pool)),
+    ("tornado.ioloop.IOLoop.add_callback_from_signal", spawn(0, "callback", RunsOn::Loop)),
+    ("tornado.ioloop.IOLoop.call_later", spawn(1, "callback", RunsOn::Loop)),
+    ("django.urls.path", spawn(1, "view", RunsOn::Server)),
+    ("django.urls.re_path", spawn(1, "view", RunsOn::Server)),
+    ("django.conf.urls.url", spawn(1, "view", RunsOn::Server)),
+    ("flask.Flask.add_url_rule", spawn(2, "view_func", RunsOn::Server)),
+    ("flask.Blueprint.add_url_rule", spawn(2, "view_func", RunsOn::Server)),
+    ("fastapi.FastAPI.add_api_route", spawn(1, "endpoint", RunsOn::Server)),
+    ("fastapi.APIRouter.add_api_route", spawn(1, "endpoint", RunsOn::Server)),
+    ("starlette.routing.Route", spawn(1, "endpoint", RunsOn::Server)),
+    ("fastapi.BackgroundTasks.add_task", spawn(0, "func", RunsOn::Pool)),
+    ("starlette.background.BackgroundTasks.add_task", spawn(0, "func", RunsOn::Pool)),
+    ("starlette.background.BackgroundTask", spawn(0, "func", RunsOn::Pool)),
+    ("gevent.get_hub.threadpool.spawn", spawn(0, "func", RunsOn::Pool)),
+    ("eventlet.tpool.execute", spawn(0, "meth", RunsOn::Pool)),
+    ("schedule.Job.do", spawn(0, "job_func", RunsOn::Timer)),
     ("tornado.ioloop.IOLoop.add_callback", spawn(0, "callback", RunsOn::Loop)),
 ];
 
@@ -116,16 +137,48 @@ const HANDLER_DECORATORS: &[(&str, RunsOn)] = &[
     ("fastapi.APIRouter.put", RunsOn::Server),
     ("fastapi.APIRouter.delete", RunsOn::Server),
     ("bottle.route", RunsOn::Server),
+    ("tornado.concurrent.run_on_executor", RunsOn::Pool),
+    ("apscheduler.schedulers.background.BackgroundScheduler.scheduled_job", RunsOn::Pool),
+    ("apscheduler.schedulers.blocking.BlockingScheduler.scheduled_job", RunsOn::Pool),
 ];
 
-/// Base classes whose methods run on request threads, each on an object of its own.
-const HANDLER_BASES: &[Qual] = &[
-    Qual::of("socketserver.BaseRequestHandler"),
-    Qual::of("socketserver.StreamRequestHandler"),
-    Qual::of("socketserver.DatagramRequestHandler"),
-    Qual::of("http.server.BaseHTTPRequestHandler"),
-    Qual::of("http.server.SimpleHTTPRequestHandler"),
-    Qual::of("wsgiref.simple_server.WSGIRequestHandler"),
+const VERBS: &[&str] = &["get", "post", "put", "patch", "delete", "head", "options"];
+const REST: &[&str] = &["list", "create", "retrieve", "update", "partial_update", "destroy"];
+const FILE_EVENTS: &[&str] =
+    &["dispatch", "on_any_event", "on_created", "on_deleted", "on_modified", "on_moved", "on_closed", "on_opened"];
+
+/// Base classes whose methods a library calls: on request threads, each on an object of its own, or on a thread that
+/// has the one object it was given.
+const HANDLER_METHODS: &[(&str, (&[&str], RunsOn))] = &[
+    ("django.views.View", (VERBS, RunsOn::Server)),
+    ("django.views.generic.View", (VERBS, RunsOn::Server)),
+    ("django.views.generic.base.View", (VERBS, RunsOn::Server)),
+    ("django.views.generic.TemplateView", (VERBS, RunsOn::Server)),
+    ("django.views.generic.ListView", (VERBS, RunsOn::Server)),
+    ("django.views.generic.DetailView", (VERBS, RunsOn::Server)),
+    ("django.views.generic.FormView", (VERBS, RunsOn::Server)),
+    ("rest_framework.views.APIView", (VERBS, RunsOn::Server)),
+    ("rest_framework.generics.GenericAPIView", (VERBS, RunsOn::Server)),
+    ("rest_framework.viewsets.ViewSet", (REST, RunsOn::Server)),
+    ("rest_framework.viewsets.GenericViewSet", (REST, RunsOn::Server)),
+    ("rest_framework.viewsets.ModelViewSet", (REST, RunsOn::Server)),
+    ("flask.views.View", (&["dispatch_request"], RunsOn::Server)),
+    ("flask.views.MethodView", (VERBS, RunsOn::Server)),
+    ("flask_restful.Resource", (VERBS, RunsOn::Server)),
+    ("watchdog.events.FileSystemEventHandler", (FILE_EVENTS, RunsOn::Thread)),
+    ("watchdog.events.PatternMatchingEventHandler", (FILE_EVENTS, RunsOn::Thread)),
+    ("watchdog.events.RegexMatchingEventHandler", (FILE_EVENTS, RunsOn::Thread)),
+];
+
+/// Attributes to which a callback is assigned.
+const CALLBACK_ATTRIBUTES: &[(&str, RunsOn)] = &[
+    ("paho.mqtt.client.Client.on_connect", RunsOn::Thread),
+    ("paho.mqtt.client.Client.on_disconnect", RunsOn::Thread),
+    ("paho.mqtt.client.Client.on_message", RunsOn::Thread),
+    ("paho.mqtt.client.Client.on_publish", RunsOn::Thread),
+    ("paho.mqtt.client.Client.on_subscribe", RunsOn::Thread),
+    ("paho.mqtt.client.Client.on_unsubscribe", RunsOn::Thread),
+    ("paho.mqtt.client.Client.on_log", RunsOn::Thread),
 ];
 
 /// Servers that run every request on a thread of its own; the handler class is their second argument.
@@ -140,6 +193,23 @@ const THREADING_SERVERS: &[Qual] = &[
 static SPAWN_INDEX: LazyLock<FxHashMap<Qual, Spawn>> = LazyLock::new(|| index(SPAWNS));
 static DECORATOR_INDEX: LazyLock<FxHashMap<Qual, RunsOn>> = LazyLock::new(|| index(HANDLER_DECORATORS));
 
+static HANDLER_INDEX: LazyLock<FxHashMap<Qual, (&[&str], RunsOn)>> = LazyLock::new(|| index(HANDLER_METHODS));
+static ATTRIBUTE_INDEX: LazyLock<FxHashMap<Qual, RunsOn>> = LazyLock::new(|| index(CALLBACK_ATTRIBUTES));
+static ATTRIBUTE_NAMES: LazyLock<FxHashSet<Sym>> = LazyLock::new(|| {
+    let names = CALLBACK_ATTRIBUTES.iter().filter_map(|(name, _)| name.rsplit_once('.'));
+    names.map(|(_, last)| Sym::new(last)).collect()
+});
+static OWNERS: LazyLock<FxHashSet<Qual>> = LazyLock::new(|| {
+    let names = SPAWNS.iter().map(|row| row.0).chain(CALLBACK_ATTRIBUTES.iter().map(|row| row.0));
+    names.filter_map(|name| name.rsplit_once('.')).map(|(owner, _)| Qual::of(owner)).collect()
+});
+
+/// Every name in these tables.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    let calls = SPAWNS.iter().map(|row| row.0).chain(HANDLER_DECORATORS.iter().map(|row| row.0));
+    calls.chain(HANDLER_METHODS.iter().map(|row| row.0)).chain(CALLBACK_ATTRIBUTES.iter().map(|row| row.0))
+}
+
 /// What calling `callee` does with a callback.
 pub fn spawn_of(callee: Qual) -> Option<Spawn> {
     SPAWN_INDEX.get(&callee).copied()
@@ -150,9 +220,25 @@ pub fn handler_decorator(callee: Qual) -> Option<RunsOn> {
     DECORATOR_INDEX.get(&callee).copied()
 }
 
-/// Whether a class with this base handles requests.
-pub fn is_handler_base(class: Qual) -> bool {
-    HANDLER_BASES.contains(&class)
+/// Where a method of a class with this base runs.
+pub fn handler_method(base: Qual, method: Sym) -> Option<RunsOn> {
+    let (methods, runs_on) = HANDLER_INDEX.get(&base)?;
+    methods.iter().any(|name| Sym::new(name) == method).then_some(*runs_on)
+}
+
+/// Where a callback runs that is assigned to this attribute.
+pub fn callback_attribute(attribute: Qual) -> Option<RunsOn> {
+    ATTRIBUTE_INDEX.get(&attribute).copied()
+}
+
+/// Whether anybody assigns callbacks to attributes of this name.
+pub fn is_callback_attribute(name: Sym) -> bool {
+    ATTRIBUTE_NAMES.contains(&name)
+}
+
+/// Whether a class has methods or attributes in these tables: an annotation with its name is worth knowing.
+pub fn is_known_class(class: Qual) -> bool {
+    OWNERS.contains(&class)
 }
 
 /// Whether a server of this class has a thread per request.

@@ -133,10 +133,8 @@ class StaticScanner:
         free_threaded: Optional[bool] = None,
         target_version: Optional[str] = None,
     ) -> None:
-        self._settings = {
-            "select": tuple(_several("select", select)),
-            "ignore": tuple(_several("ignore", ignore)),
-        }
+        self._select = tuple(_several("select", select))
+        self._ignore = tuple(_several("ignore", ignore))
         self._min_confidence = min_confidence
         self._free_threaded = free_threaded
         self._target_version = target_version
@@ -146,10 +144,11 @@ class StaticScanner:
         return audit_directory(
             path,
             exclude_dirs,
+            select=self._select,
+            ignore=self._ignore,
             min_confidence=self._min_confidence,
             free_threaded=self._free_threaded,
             target_version=self._target_version,
-            **self._settings,
         )
 
     def scan_code(self, source: str, filename: StrPath = "<string>") -> AuditReport:
@@ -157,8 +156,9 @@ class StaticScanner:
         return audit_code(
             source,
             filename,
+            select=self._select,
+            ignore=self._ignore,
             min_confidence=self._min_confidence,
             free_threaded=self._free_threaded,
             target_version=self._target_version,
-            **self._settings,
         )

@@ -2,7 +2,7 @@
 
 use ruff_python_ast as ast;
 
-use super::{Builder, says_thread_safe};
+use super::{Builder, promise};
 use crate::facts::{Class, ClassIx, ScopeKind, Term, TermId};
 
 impl Builder {
@@ -36,7 +36,7 @@ impl Builder {
             decorators,
             methods: Vec::new(),
             owner,
-            says_thread_safe: says_thread_safe(&def.body),
+            thread_safety: promise::thread_safety(&def.body, def.name.as_str()),
         });
         let value = self.term(Term::Class(class));
         self.bind(&def.name.id, def.name.range, value);

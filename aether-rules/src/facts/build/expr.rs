@@ -146,8 +146,10 @@ impl Builder {
     }
 
     fn load_name(&mut self, name: &ast::ExprName) -> TermId {
-        let term = self.name_term(name);
-        if !self.scopes.is_local(self.scope, Sym::new(&name.id)) {
+        let sym = self.sym(&name.id);
+        let at = self.scopes.name(self.scope, sym);
+        let term = self.term(Term::Name(at));
+        if !self.scopes.is_local(self.scope, at) {
             self.emit(EventKind::Load(term), name.range);
         }
         term

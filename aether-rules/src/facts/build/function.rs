@@ -4,7 +4,7 @@ use ruff_python_ast::{self as ast, Expr};
 use ruff_text_size::{Ranged, TextRange};
 
 use super::{Builder, Frame};
-use crate::facts::{
+use crate::facts::{CtxIx, 
     CtxKind, EventKind, FuncIx, Function, FunctionFlags, Param, ParamKind, ScopeKind, Sym, Term,
     TermId,
 };
@@ -79,6 +79,7 @@ impl Builder {
             decorators: Vec::new(),
             events: 0..0,
             returns: TermId::OPAQUE,
+            body: CtxIx(0),
             var: None,
         });
         function
@@ -98,6 +99,7 @@ impl Builder {
         self.mode = super::Mode::Live;
         self.frames.push(Frame { function, events: Vec::new() });
         self.ctx = self.push_ctx(CtxKind::Body(function), range);
+        self.functions[function.index()].body = self.ctx;
         self.bind_params(function, parameters, defaults);
         walk(self);
         self.finish_frame();

@@ -5,6 +5,7 @@
 
 use ruff_text_size::TextRange;
 use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::SmallVec;
 
 use crate::facts::{NameIx, NameTarget, Scope, ScopeIx, ScopeKind, Sym, TermId, VarIx, Variable};
 
@@ -15,6 +16,8 @@ pub(super) struct Scopes {
     declared: FxHashMap<(ScopeIx, Sym), Declared>,
     vars: Vec<Variable>,
     names: Vec<(ScopeIx, Sym)>,
+    /// By name: whether it is already known to be a plain local here.
+    local: Vec<bool>,
     name_of: FxHashMap<(ScopeIx, Sym), NameIx>,
     comprehension_targets: FxHashSet<(ScopeIx, Sym)>,
 }
@@ -34,6 +37,7 @@ impl Scopes {
             declared: FxHashMap::default(),
             vars: Vec::new(),
             names: Vec::new(),
+            local: Vec::new(),
             name_of: FxHashMap::default(),
             comprehension_targets: FxHashSet::default(),
         }
@@ -63,17 +67,23 @@ impl Scopes {
         while self.kind(scope) == ScopeKind::Comprehension && !self.comprehension_targets.contains(&(scope, name)) {
             scope = self.scopes[scope.index()].parent;
         }
-        let names = &mut self.names;
-        *self.name_of.entry((scope, name)).or_insert_with(|| {
-            names.push((scope, name));
-            NameIx::at(names.len() - 1)
-        })
+        if let Some(&known) = self.name_of.get(&(scope, name)) {
+            return known;
+        }
+        let at = NameIx::at(self.names.len());
+        self.names.push((scope, name));
+        self.local.push(self.has_locals(scope) && self.bound.contains_key(&(scope, name)));
+        self.name_of.insert((scope, name), at);
+        at
     }
 
-    /// Whether the name is already known to be a plain local here: its reads interest nobody.
-    pub(super) fn is_local(&self, scope: ScopeIx, name: Sym) -> bool {
+    fn has_locals(&self, scope: ScopeIx) -> bool {
         matches!(self.kind(scope), ScopeKind::Function(_) | ScopeKind::Comprehension)
-            && self.bound.contains_key(&(scope, name))
+    }
+
+    /// Whether the name is already known to be a plain local of this very scope: its reads interest nobody.
+    pub(super) fn is_local(&self, scope: ScopeIx, name: NameIx) -> bool {
+        self.local[name.index()] && self.names[name.index()].0 == scope
     }
 
     /// The variable that binding `name` in `scope` binds.
@@ -83,18 +93,25 @@ impl Scopes {
             Some(Declared::Nonlocal) => self.enclosing_with(scope, name),
             None => scope,
         };
-        let vars = &mut self.vars;
-        *self.bound.entry((scope, name)).or_insert_with(|| {
-            vars.push(Variable {
-                name,
-                scope,
-                values: Vec::new(),
-                annotation: TermId::OPAQUE,
-                captured: false,
-                range,
-            });
-            VarIx::at(vars.len() - 1)
-        })
+        if let Some(&known) = self.bound.get(&(scope, name)) {
+            return known;
+        }
+        if self.has_locals(scope)
+            && let Some(&seen) = self.name_of.get(&(scope, name))
+        {
+            self.local[seen.index()] = true;
+        }
+        let var = VarIx::at(self.vars.len());
+        self.bound.insert((scope, name), var);
+        self.vars.push(Variable {
+            name,
+            scope,
+            values: SmallVec::new(),
+            annotation: TermId::OPAQUE,
+            captured: false,
+            range,
+        });
+        var
     }
 
     pub(super) fn var_mut(&mut self, var: VarIx) -> &mut Variable {

@@ -140,6 +140,7 @@ impl Builder {
                 // An attribute has no variable to carry its annotation: its values do.
                 let hinted = self.term(Term::Either(value, annotation));
                 self.assign(&stmt.target, if value.is_opaque() { hinted } else { value });
+                self.note_guard(&stmt.annotation);
             }
             Some(value) => self.assign(&stmt.target, value),
             None => {}

@@ -53,7 +53,8 @@ declare_rule! {
     /// Only calls known to wait are reported: an unknown client's methods are not, long computations are not, and
     /// neither are files. Joining a thread that the coroutine has awaited something with since it started it is shown
     /// with `--all`. `with lock:` around a few statements is accepted. Through functions a call is reported once
-    /// per module, and only with `--all` if a parameter or a mode on the way decides whether it is made.
+    /// per module, and only with `--all` if a parameter or a mode on the way decides whether it is made. A branch that a
+    /// constant of the module rules out (`_IS_SYNC = False`, bound once) does not count.
     ///
     /// ## References
     /// - [asyncio: running blocking code](https://docs.python.org/3/library/asyncio-dev.html#running-blocking-code)

@@ -61,7 +61,8 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// A thread that runs a loop of its own is taken to be that loop's thread. `loop.stop()` from the thread that
+    /// A thread that runs a loop of its own is taken to be that loop's thread, also where only the name says that it is a
+    /// loop (`self.io_loop.start()`). `loop.stop()` from the thread that
     /// started the loop's thread is reported where the loop is known to run there.
     ///
     /// ## References
@@ -124,7 +125,26 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
 fn foreign_thread(cx: &RuleContext<'_>, id: FuncId) -> Option<RootId> {
     let on_loop = cx.program.visits(id).iter().any(|visit| cx.program.root(visit.root).runs_on == RunsOn::Loop);
     let mut threads = cx.program.thread_visits(id).map(|visit| visit.root);
-    threads.find(|&root| !on_loop && !runs_a_loop(cx.program, root))
+    threads.find(|&root| !on_loop && !runs_a_loop(cx.program, root) && !starts_a_loop(cx.program, root))
+}
+
+/// Whether a root's own function starts something that is a loop by its name: `self.io_loop.start()`.
+fn starts_a_loop(program: &Program, root: RootId) -> bool {
+    let (module, function) = program.func_local(program.root(root).function);
+    let facts = &program.module(module).facts;
+    let starters = [sym!("start"), sym!("run_forever"), sym!("run_sync"), sym!("run_until_complete")];
+    facts.events_of(function).iter().any(|event| {
+        let EventKind::Call(call) = event.kind else { return false };
+        let Some(method) = facts.callee_name(call).filter(|name| starters.contains(name)) else { return false };
+        let object = facts.receiver_of(call);
+        let name = match facts.terms.get(object) {
+            Term::Attr(_, name) => facts.name(name),
+            Term::Name(_) => facts.var_of(object).map_or("", |var| facts.name(facts.vars[var.index()].name)),
+            _ => "",
+        };
+        let is_unknown = !program.kind(module, object).is_known();
+        (is_unknown && method != sym!("start")) || name.trim_matches('_').ends_with("loop")
+    })
 }
 
 /// Whether the thread of a root runs an event loop.
@@ -225,8 +245,7 @@ fn named(cx: &RuleContext<'_>, call: CallIx) -> (String, String) {
         return (String::new(), "call".to_owned());
     };
     let object = match facts.terms.get(object) {
-        Term::Name(_) => facts.var_of(object).map(|var| facts.name(facts.vars[var.index()].name).to_owned()),
-        Term::Attr(_, name) => Some(format!("….{}", facts.name(name))),
+        Term::Name(_) | Term::Attr(..) => Some(crate::naming::readable(facts, object)),
         _ => None,
     };
     (object.map(|name| format!("{name}.")).unwrap_or_default(), facts.name(method).to_owned())

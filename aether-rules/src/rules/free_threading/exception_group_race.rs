@@ -68,7 +68,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
                 }
                 EventKind::Call(call) => {
                     let name = cx.program.library_callee(cx.module, call);
-                    let groups = [Qual::of("builtins.ExceptionGroup"), Qual::of("builtins.BaseExceptionGroup")];
+                    let groups = [const { Qual::of("builtins.ExceptionGroup") }, const { Qual::of("builtins.BaseExceptionGroup") }];
                     if name.is_some_and(|name| groups.contains(&name))
                         && let Some(members) = cx.facts().arg(call, 1, sym!("excs"))
                         && let Some(finding) = grouped(cx, (function, id, at), members.value, cx.span(event.range))
@@ -166,16 +166,52 @@ fn is_exception_class(program: &Program, class: ClassId) -> bool {
 }
 
 fn is_builtin_exception(name: Qual) -> bool {
-    const NAMES: &[&str] = &[
-        "BaseException", "Exception", "ArithmeticError", "AssertionError", "AttributeError", "BufferError", "EOFError",
-        "ConnectionError", "ConnectionResetError", "BrokenPipeError", "FileNotFoundError", "FileExistsError", "ImportError",
-        "IndexError", "InterruptedError", "IOError", "KeyError", "KeyboardInterrupt", "LookupError", "MemoryError",
-        "NotImplementedError", "OSError", "OverflowError", "PermissionError", "ReferenceError", "RuntimeError",
-        "StopAsyncIteration", "StopIteration", "SystemError", "SystemExit", "TimeoutError", "TypeError", "ValueError",
-        "UnicodeError", "Warning", "UserWarning", "RuntimeWarning", "DeprecationWarning", "ExceptionGroup",
-        "BaseExceptionGroup", "ZeroDivisionError", "ConnectionAbortedError", "ConnectionRefusedError",
+    const NAMES: &[Qual] = &[
+        Qual::of("builtins.BaseException"),
+        Qual::of("builtins.Exception"),
+        Qual::of("builtins.ArithmeticError"),
+        Qual::of("builtins.AssertionError"),
+        Qual::of("builtins.AttributeError"),
+        Qual::of("builtins.BufferError"),
+        Qual::of("builtins.EOFError"),
+        Qual::of("builtins.ConnectionError"),
+        Qual::of("builtins.ConnectionResetError"),
+        Qual::of("builtins.BrokenPipeError"),
+        Qual::of("builtins.FileNotFoundError"),
+        Qual::of("builtins.FileExistsError"),
+        Qual::of("builtins.ImportError"),
+        Qual::of("builtins.IndexError"),
+        Qual::of("builtins.InterruptedError"),
+        Qual::of("builtins.IOError"),
+        Qual::of("builtins.KeyError"),
+        Qual::of("builtins.KeyboardInterrupt"),
+        Qual::of("builtins.LookupError"),
+        Qual::of("builtins.MemoryError"),
+        Qual::of("builtins.NotImplementedError"),
+        Qual::of("builtins.OSError"),
+        Qual::of("builtins.OverflowError"),
+        Qual::of("builtins.PermissionError"),
+        Qual::of("builtins.ReferenceError"),
+        Qual::of("builtins.RuntimeError"),
+        Qual::of("builtins.StopAsyncIteration"),
+        Qual::of("builtins.StopIteration"),
+        Qual::of("builtins.SystemError"),
+        Qual::of("builtins.SystemExit"),
+        Qual::of("builtins.TimeoutError"),
+        Qual::of("builtins.TypeError"),
+        Qual::of("builtins.ValueError"),
+        Qual::of("builtins.UnicodeError"),
+        Qual::of("builtins.Warning"),
+        Qual::of("builtins.UserWarning"),
+        Qual::of("builtins.RuntimeWarning"),
+        Qual::of("builtins.DeprecationWarning"),
+        Qual::of("builtins.ExceptionGroup"),
+        Qual::of("builtins.BaseExceptionGroup"),
+        Qual::of("builtins.ZeroDivisionError"),
+        Qual::of("builtins.ConnectionAbortedError"),
+        Qual::of("builtins.ConnectionRefusedError"),
     ];
-    NAMES.iter().any(|known| Qual::of("builtins").child(crate::facts::Sym::new(known)) == name)
+    NAMES.contains(&name)
 }
 
 /// A group built from a list that a thread may still append to.

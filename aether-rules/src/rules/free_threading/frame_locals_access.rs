@@ -51,6 +51,7 @@ declare_rule! {
     /// - [gh-118680](https://github.com/python/cpython/issues/118680)
     pub(crate) static FRAME_LOCALS_ACCESS = {
         code: "AET001", name: "frame-locals-access", summary: "locals of a frame that another thread may be executing",
+        mentions: &[Sym::new("f_locals")],
         family: FreeThreading, level: Error, since: "0.1.0", builds: FreeThreaded, versions: "3.13t and later", check: Some(check),
     }
 }

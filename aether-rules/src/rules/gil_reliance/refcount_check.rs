@@ -43,6 +43,7 @@ declare_rule! {
     /// - [PEP 683: immortal objects](https://peps.python.org/pep-0683/)
     pub(crate) static REFCOUNT_CHECK = {
         code: "AET903", name: "refcount-check", summary: "a reference count decides",
+        mentions: &[Sym::new("getrefcount")],
         family: GilReliance, level: Warning, since: "0.1.0",
         versions: "free-threaded builds of 3.13 and later; immortal objects on all builds of 3.12 and later",
         check: Some(check),

@@ -53,6 +53,7 @@ declare_rule! {
     /// - [shutil.make_archive](https://docs.python.org/3/library/shutil.html#shutil.make_archive)
     pub(crate) static CHDIR = {
         code: "AET602", name: "chdir", summary: "the working directory is changed on a thread",
+        mentions: &[Sym::new("chdir"), Sym::new("fchdir"), Sym::new("chroot"), Sym::new("make_archive")],
         family: Globals, level: Warning, since: "0.1.0", versions: "all", check: Some(check),
     }
 }

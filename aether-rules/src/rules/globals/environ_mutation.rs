@@ -53,6 +53,7 @@ declare_rule! {
     /// - [getenv(3): MT-Safe env](https://man7.org/linux/man-pages/man3/getenv.3.html)
     pub(crate) static ENVIRON_MUTATION = {
         code: "AET603", name: "environ-mutation", summary: "the environment is changed on a thread",
+        mentions: &[Sym::new("putenv"), Sym::new("unsetenv"), Sym::new("reload_environ"), Sym::new("environ"), Sym::new("environb")],
         family: Globals, level: Warning, since: "0.1.0", versions: "all", check: Some(check),
     }
 }

@@ -58,6 +58,7 @@ declare_rule! {
     /// - [importlib.reload](https://docs.python.org/3/library/importlib.html#importlib.reload)
     pub(crate) static IMPORT_STATE_MUTATION = {
         code: "AET607", name: "import-state-mutation", summary: "the import state of the process is changed on a thread",
+        mentions: &[Sym::new("reload"), Sym::new("run_path"), Sym::new("run_module"), Sym::new("path"), Sym::new("modules"), Sym::new("argv"), Sym::new("meta_path"), Sym::new("path_hooks"), Sym::new("path_importer_cache")],
         family: Globals, level: Warning, since: "0.1.0", versions: "all", check: Some(check),
     }
 }

@@ -57,6 +57,7 @@ declare_rule! {
     /// - [decimal: working with threads](https://docs.python.org/3/library/decimal.html#working-with-threads)
     pub(crate) static INTERPRETER_KNOB = {
         code: "AET605", name: "interpreter-knob", summary: "an interpreter-wide setting is changed on a thread",
+        mentions: &[Sym::new("setrecursionlimit"), Sym::new("setswitchinterval"), Sym::new("setcheckinterval"), Sym::new("set_int_max_str_digits"), Sym::new("gc"), Sym::new("stack_size"), Sym::new("DefaultContext"), Sym::new("BasicContext"), Sym::new("ExtendedContext")],
         family: Globals, level: Info, since: "0.1.0", versions: "all", check: Some(check),
     }
 }

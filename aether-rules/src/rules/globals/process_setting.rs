@@ -54,6 +54,7 @@ declare_rule! {
     /// - [umask(2)](https://man7.org/linux/man-pages/man2/umask.2.html)
     pub(crate) static PROCESS_SETTING = {
         code: "AET604", name: "process-setting", summary: "a process-wide setting is changed on a thread",
+        mentions: &[Sym::new("setlocale"), Sym::new("resetlocale"), Sym::new("tzset"), Sym::new("umask"), Sym::new("nice"), Sym::new("setuid"), Sym::new("seteuid"), Sym::new("setreuid"), Sym::new("setresuid"), Sym::new("setgid"), Sym::new("setegid"), Sym::new("setregid"), Sym::new("setresgid"), Sym::new("setgroups"), Sym::new("initgroups"), Sym::new("setrlimit"), Sym::new("setdefaulttimeout"), Sym::new("install_opener"), Sym::new("_create_default_https_context")],
         family: Globals, level: Warning, since: "0.1.0", versions: "all", check: Some(check),
     }
 }

@@ -53,6 +53,7 @@ declare_rule! {
     /// - [contextlib.redirect_stdout: "not suitable for use in library code and most threaded applications"](https://docs.python.org/3/library/contextlib.html#contextlib.redirect_stdout)
     pub(crate) static REDIRECT_STDOUT = {
         code: "AET601", name: "redirect-stdout", summary: "standard streams are replaced on a thread",
+        mentions: &[Sym::new("redirect_stdout"), Sym::new("redirect_stderr"), Sym::new("stdout"), Sym::new("stderr"), Sym::new("stdin")],
         family: Globals, level: Warning, since: "0.1.0", versions: "all", check: Some(check),
     }
 }

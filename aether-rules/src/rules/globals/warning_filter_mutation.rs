@@ -55,6 +55,7 @@ declare_rule! {
     /// - [warnings: concurrent safety of context managers](https://docs.python.org/3/library/warnings.html#concurrent-safety-of-context-managers)
     pub(crate) static WARNING_FILTER_MUTATION = {
         code: "AET606", name: "warning-filter-mutation", summary: "the process-wide warning filters are changed on a thread",
+        mentions: &[Sym::new("simplefilter"), Sym::new("filterwarnings"), Sym::new("resetwarnings"), Sym::new("captureWarnings"), Sym::new("filters"), Sym::new("showwarning"), Sym::new("formatwarning")],
         family: Globals, level: Info, since: "0.1.0",
         versions: "up to 3.13 on all builds; 3.14 and later with the GIL", check: Some(check),
     }

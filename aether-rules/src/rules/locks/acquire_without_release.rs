@@ -2,9 +2,9 @@
 
 use crate::declare_rule;
 use crate::evidence::locks as show;
-use crate::facts::{CtxIx, CtxKind, Event, EventIx, EventKind, FuncIx, ModuleFacts, Term, TermId};
+use crate::facts::{CtxIx, CtxKind, Event, EventIx, EventKind, FuncIx, ScopeKind, Term, TermId};
 use crate::finding::EvidenceRole;
-use crate::link::{Callee, FuncId, Kind, LockId};
+use crate::link::{Callee, FuncId, Kind, LockId, PlaceRoot};
 use crate::model::{LockKind, Role};
 use crate::{Confidence, Finding, Findings, RuleContext, sym};
 
@@ -42,13 +42,16 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// A release in another function counts as the other half of a hand-off. Assignments and reads are taken not to
-    /// raise, calls and subscripts to raise. A helper that can release is trusted to.
+    /// A release in another function counts as the other half of a hand-off, and so do two releases in a row: somebody
+    /// else took the lock meanwhile. A lock that is a variable of the function itself is shown under `--all` only: it is a
+    /// gate for the threads the function starts. Assignments and reads are taken not to raise, calls and subscripts to
+    /// raise. A helper that can release is trusted to.
     ///
     /// ## References
     /// - [Using locks in the with statement](https://docs.python.org/3/library/threading.html#using-locks-conditions-and-semaphores-in-the-with-statement)
     pub(crate) static ACQUIRE_WITHOUT_RELEASE = {
         code: "AET303", name: "acquire-without-release", summary: "`acquire()` is not released on every way out",
+        mentions: &[Sym::new("acquire")],
         family: Locks, level: Warning, since: "0.1.0", versions: "all", check: Some(check),
     }
 }
@@ -59,6 +62,8 @@ enum Leak {
     Never,
     /// The function is left here.
     Return(EventIx),
+    /// Only what follows this is released.
+    Skip(EventIx),
     /// Something raises here.
     Raise(EventIx),
     /// It is released when something fails, and only then.
@@ -84,6 +89,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
             let Some(leak) = acquire.leak() else { continue };
             let on_thread = cx.program.thread_visits(function).next().is_some();
             let confidence = match leak {
+                _ if acquire.is_gate(function) => Confidence::Low,
                 Leak::Never => Confidence::Medium,
                 _ if on_thread => Confidence::High,
                 _ => Confidence::Medium,
@@ -116,7 +122,7 @@ impl<'a> Acquire<'a> {
             return None;
         }
         let is_tested = facts.calls[call.index()].usage != crate::facts::Usage::Discarded;
-        let ctx = if is_tested { tested_ctx(facts, call)? } else { event.ctx };
+        let ctx = if is_tested { tested_ctx(cx, local, call)? } else { event.ctx };
         (is_tested || !cx.program.may_fail(cx.module, call)).then_some(Self { cx, local, at, ctx, lock })
     }
 
@@ -124,6 +130,9 @@ impl<'a> Acquire<'a> {
         let releases: Vec<(EventIx, Event)> = self.releases().collect();
         if releases.is_empty() {
             return (!self.is_handed_over()).then_some(Leak::Never);
+        }
+        if self.is_baton(&releases) {
+            return None;
         }
         let first = releases.iter().map(|(at, _)| *at).find(|at| *at > self.at)?;
         if releases.iter().any(|(at, _)| *at < self.at && self.is_reacquired(*at)) {
@@ -162,7 +171,7 @@ impl<'a> Acquire<'a> {
         }
         let events = self.cx.events(self.local).filter(|(at, event)| *at > self.at && facts.ctx_within(event.ctx, self.ctx));
         let before = events.take_while(|(_, event)| !is_covered(event.ctx));
-        let mut leaks = before.filter_map(|(at, event)| self.leaves(at, event));
+        let mut leaks = before.filter(|&(at, event)| !self.is_given_back(at, event)).filter_map(|(at, event)| self.leaves(at, event));
         leaks.next().or_else(|| self.skips(finals))
     }
 
@@ -174,7 +183,7 @@ impl<'a> Acquire<'a> {
         let mut tests = outer.filter(|(_, ctx)| matches!(ctx.kind, CtxKind::Branch(..)) && !self.is_own_test(ctx.kind));
         let (test, _) = tests.next()?;
         let mut inside = self.cx.events(self.local).filter(|(at, event)| *at > self.at && facts.ctx_within(event.ctx, test));
-        inside.next().map(|(at, _)| Leak::Return(at))
+        inside.next().map(|(at, _)| Leak::Skip(at))
     }
 
     /// Whether a test asks for the result of the acquisition itself.
@@ -182,11 +191,51 @@ impl<'a> Acquire<'a> {
         let facts = self.cx.facts();
         let CtxKind::Branch(test, _) = kind else { return false };
         let EventKind::Call(call) = facts.events[self.at.index()].kind else { return false };
+        // Another attempt at the same lock, in another branch, leaves its answer in the same name.
+        let is_attempt = |term: TermId| match facts.terms.get(term) {
+            Term::Call(other) => other == call || self.acquires(other),
+            _ => false,
+        };
         let is_result = |term: TermId| {
-            facts.terms.get(term) == Term::Call(call)
-                || facts.var_of(term).is_some_and(|var| facts.vars[var.index()].values.iter().any(|&value| facts.terms.get(value) == Term::Call(call)))
+            let kept = facts.var_of(term).is_some_and(|var| facts.vars[var.index()].values.iter().any(|&value| is_attempt(value)));
+            is_attempt(term) || kept
         };
         is_result(test) || facts.terms.children(test).any(is_result)
+    }
+
+    /// Whether a call acquires the same lock.
+    fn acquires(&self, call: crate::facts::CallIx) -> bool {
+        let facts = self.cx.facts();
+        let Term::Attr(base, name) = facts.terms.get(facts.calls[call.index()].callee) else { return false };
+        let lock = || self.cx.program.lock_and_owner(self.cx.module, self.local, base);
+        name == sym!("acquire") && lock().is_some_and(|(lock, _)| lock == self.lock)
+    }
+
+    /// Whether the lock is a variable of the very function: a gate for the threads it starts, which nobody else waits for.
+    fn is_gate(&self, function: FuncId) -> bool {
+        let PlaceRoot::Cell(module, var) = self.cx.program.lock(self.lock).place.root else { return false };
+        let facts = &self.cx.program.module(module).facts;
+        matches!(facts.var_scope(var), ScopeKind::Function(owner) if self.cx.program.func_id(module, owner) == function)
+    }
+
+    /// Whether the lock is given back on the way to a step, and not taken again.
+    fn is_given_back(&self, at: EventIx, event: Event) -> bool {
+        let facts = self.cx.facts();
+        let passed = |(release, given): (EventIx, Event)| release > self.at && release < at && facts.ctx_within(event.ctx, given.ctx);
+        self.releases().any(passed)
+    }
+
+    /// Whether the lock is released twice in a row: a baton, which somebody else took meanwhile.
+    fn is_baton(&self, releases: &[(EventIx, Event)]) -> bool {
+        let facts = self.cx.facts();
+        let retaken = |from: EventIx, to: EventIx| {
+            self.cx.events(self.local).any(|(at, event)| at > from && at < to && matches!(event.kind, EventKind::Call(call) if self.acquires(call)))
+        };
+        releases.iter().any(|(first, given)| {
+            releases.iter().any(|(second, again)| {
+                second > first && again.ctx != given.ctx && facts.ctx_within(again.ctx, given.ctx) && !retaken(*first, *second)
+            })
+        })
     }
 
     /// What may go wrong between the acquisition and a release that stands on the way.
@@ -247,11 +296,12 @@ impl<'a> Acquire<'a> {
     /// Whether somebody else releases the lock, or may: it is passed on, or released in another function.
     fn is_handed_over(&self) -> bool {
         let program = self.cx.program;
-        let elsewhere = program.modules().any(|(id, module)| {
-            (0..module.facts.calls.len()).map(|index| crate::facts::CallIx(index as u32)).any(|call| {
-                let function = module.facts.function_of_ctx(module.facts.calls[call.index()].ctx);
-                is_release(self.cx, id, function, call, self.lock)
-            })
+        let releasing = program.modules().filter(|(_, module)| {
+            module.facts.mentions(sym!("release")) || module.facts.mentions(sym!("__exit__"))
+        });
+        let elsewhere = releasing.flat_map(|(id, module)| (0..module.facts.calls.len()).map(move |index| (id, module, index))).any(|(id, module, index)| {
+            let function = module.facts.function_of_ctx(module.facts.calls[index].ctx);
+            is_release(self.cx, id, function, crate::facts::CallIx(index as u32), self.lock)
         });
         let facts = self.cx.facts();
         let is_lock = |term: TermId| program.lock_and_owner(self.cx.module, self.local, term).is_some_and(|(lock, _)| lock == self.lock);
@@ -270,6 +320,7 @@ impl<'a> Acquire<'a> {
         let (message, label) = match leak {
             Leak::Never => (format!("`{name}` is acquired, and nobody ever releases it"), "the next thread that needs it waits for ever"),
             Leak::Return(_) => (format!("`{name}` is not released on every way out"), "stays held when the function is left early"),
+            Leak::Skip(_) => (format!("`{name}` is not released on every way out"), "stays held where the `finally` is not reached"),
             Leak::Raise(_) => (format!("`{name}` is not released when something raises"), "stays held after an exception"),
             Leak::OnlyOnError(_) => (format!("`{name}` is only released when something raises"), "stays held when all goes well"),
         };
@@ -277,6 +328,7 @@ impl<'a> Acquire<'a> {
         let finding = match leak {
             Leak::Never => finding,
             Leak::Return(at) => show::add(finding, EvidenceRole::OtherAccess, span(at), "leaves without releasing it"),
+            Leak::Skip(at) => show::add(finding, EvidenceRole::OtherAccess, span(at), "the lock is only released on the way through here"),
             Leak::Raise(at) => show::add(finding, EvidenceRole::OtherAccess, span(at), "may raise, with the lock held"),
             Leak::OnlyOnError(at) => show::add(finding, EvidenceRole::OtherAccess, span(at), "the only release"),
         };
@@ -290,23 +342,24 @@ const HARMLESS: &[crate::facts::Qual] = &[
     crate::facts::Qual::of("time.time"), crate::facts::Qual::of("time.monotonic"), crate::facts::Qual::of("time.perf_counter"),
     crate::facts::Qual::of("builtins.len"), crate::facts::Qual::of("builtins.id"), crate::facts::Qual::of("threading.get_ident"),
     crate::facts::Qual::of("threading.Condition.wait"), crate::facts::Qual::of("threading.Condition.wait_for"),
-    crate::facts::Qual::of("threading.Event.set"), crate::facts::Qual::of("builtins.isinstance"), crate::facts::Qual::of("builtins.list"), crate::facts::Qual::of("builtins.dict"),
+    crate::facts::Qual::of("threading.Event.set"), crate::facts::Qual::of("threading.Event.is_set"), crate::facts::Qual::of("threading.Event.clear"),
+    crate::facts::Qual::of("time.sleep"), crate::facts::Qual::of("threading.current_thread"), crate::facts::Qual::of("builtins.isinstance"), crate::facts::Qual::of("builtins.list"), crate::facts::Qual::of("builtins.dict"),
 ];
 
 /// The block in which a tested acquisition has succeeded.
-fn tested_ctx(facts: &ModuleFacts, call: crate::facts::CallIx) -> Option<CtxIx> {
+fn tested_ctx(cx: &RuleContext<'_>, function: FuncIx, call: crate::facts::CallIx) -> Option<CtxIx> {
+    let facts = cx.facts();
     let from = facts.calls[call.index()].ctx;
     let arms = facts.ctxs.iter().enumerate().skip(from.index());
-    let mut arms = arms.filter(|(_, ctx)| match ctx.kind {
-        CtxKind::Branch(test, crate::facts::Arm::Then) => facts.terms.get(test) == Term::Call(call),
-        CtxKind::Branch(test, crate::facts::Arm::Else) => match facts.terms.get(test) {
-            Term::Not(inner) => facts.terms.get(inner) == Term::Call(call),
-            _ => false,
-        },
+    let arms = arms.filter(|(_, ctx)| match ctx.kind {
+        CtxKind::Branch(test, arm) => cx.program.proves_acquired(cx.module, test, arm, call),
         _ => false,
     });
-    // The last one: `if not lock.acquire(…): return` has an empty `else` of its own before what follows.
-    arms.next_back().map(|(at, _)| CtxIx(at as u32))
+    // The last one with something in it: `if not lock.acquire(…): return` has an empty `else` of its own before what
+    // follows, and the right side of an `and` is a block of its own.
+    let mut arms: Vec<CtxIx> = arms.map(|(at, _)| CtxIx::at(at)).collect();
+    arms.retain(|&arm| cx.events(function).any(|(_, event)| facts.ctx_within(event.ctx, arm)));
+    arms.last().copied()
 }
 
 fn is_release(cx: &RuleContext<'_>, module: crate::link::ModuleId, function: FuncIx, call: crate::facts::CallIx, lock: LockId) -> bool {

@@ -105,9 +105,11 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
                 report(cx, &held, (&wait, wait.span, &[]), findings);
             }
         }
-        through_calls(cx, function, &mut waits, findings);
-        pools(cx, function, findings);
+        if cx.program.may_hold(function) {
+            through_calls(cx, function, &mut waits, findings);
+        }
     }
+    pools(cx, findings);
 }
 
 /// The locks a function holds at a step, itself or because all its callers do.
@@ -132,16 +134,17 @@ fn through_calls(cx: &RuleContext<'_>, function: FuncId, waits: &mut FxHashMap<F
     let (_, local) = cx.program.func_local(function);
     for (at, event) in cx.events(local) {
         let EventKind::Call(call) = event.kind else { continue };
-        let targets = cx.program.expand(cx.program.callee(cx.module, call));
-        if targets.is_empty() {
+        let callee = cx.program.callee(cx.module, call);
+        if matches!(callee, crate::link::Callee::Opaque | crate::link::Callee::Lib(_)) {
             continue;
         }
         let held: Vec<Held> = cx.program.holding(function, Some(at), event.ctx).into_iter().filter(|one| excludes(cx, one.lock)).collect();
         if held.is_empty() {
             continue;
         }
+        let targets = cx.program.expand(callee).into_iter();
         let mut pending: Vec<(FuncId, Vec<(Span, FuncId)>)> =
-            targets.into_iter().map(|(target, _)| (target, vec![(cx.span(event.range), target)])).collect();
+            targets.map(|(target, _)| (target, vec![(cx.span(event.range), target)])).collect();
         let mut seen: FxHashSet<FuncId> = FxHashSet::default();
         while let Some((callee, path)) = pending.pop() {
             let flags = cx.program.function(callee).flags;
@@ -177,15 +180,15 @@ fn callees(cx: &RuleContext<'_>, function: FuncId, path: &[(Span, FuncId)]) -> V
 }
 
 /// `with lock:` around a whole `with ThreadPoolExecutor()`, whose end waits for tasks that take the lock.
-fn pools(cx: &RuleContext<'_>, function: FuncId, findings: &mut Findings<'_>) {
-    let (_, local) = cx.program.func_local(function);
+fn pools(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     let facts = cx.facts();
     for (index, ctx) in facts.ctxs.iter().enumerate() {
         let CtxKind::With(term, _) = ctx.kind else { continue };
         let at = CtxIx::at(index);
-        if facts.function_of_ctx(at) != local || !cx.program.is_thread_pool(cx.module, term) {
+        if !cx.program.is_thread_pool(cx.module, term) {
             continue;
         }
+        let function = cx.program.func_id(cx.module, ctx.function);
         let held: Vec<Held> = cx.program.holding(function, None, ctx.parent).into_iter().filter(|one| excludes(cx, one.lock)).collect();
         let inside = cx.program.roots().filter(|(_, root)| {
             root.started.is_some_and(|started| started.by == function && facts.ctx_within(started.ctx, at))

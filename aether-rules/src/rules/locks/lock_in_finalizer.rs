@@ -2,12 +2,15 @@
 
 use crate::declare_rule;
 use crate::evidence::{self, locks as show};
-use crate::facts::{EventKind, Qual};
+use crate::facts::{CallIx, EventKind, Qual, Term};
 use crate::finding::EvidenceRole;
-use crate::link::{FuncId, Owner, RootId, Taken, Via};
+use crate::link::{ClassId, FuncId, Kind, Owner, PlaceRoot, RootId, Taken, Via};
 use crate::model::RunsOn;
 use crate::source::Span;
 use crate::{Confidence, Finding, Findings, RuleContext, sym};
+
+/// How many functions between a lock and the object it belongs to are looked at.
+const MAX_FUNCTIONS: usize = 64;
 
 declare_rule! {
     /// ## What it does
@@ -56,7 +59,8 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// The dying object's own lock is free: whoever held it would hold a reference to the object too. Whether the holder
+    /// The dying object's own lock is free: whoever held it would hold a reference to the object too. So are, as far as
+    /// can be seen (`--all`), the lock of a part that only the object's methods use, and its queue if no thread was given it. Whether the holder
     /// of another lock can drop such an object, or trigger the collector, is not proven: allocations do. Logging in
     /// a finalizer is of low confidence.
     ///
@@ -70,9 +74,14 @@ declare_rule! {
 }
 
 fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
-    for (_, function) in cx.functions() {
-        let mut roots = cx.program.roots().filter(|(_, root)| root.runs_on == RunsOn::Finalizer && root.function == function);
-        let Some((root, _)) = roots.next() else { continue };
+    let is_here = |function: FuncId| cx.program.func_local(function).0 == cx.module;
+    let finalizers = cx.program.roots().filter(|(_, root)| root.runs_on == RunsOn::Finalizer && is_here(root.function));
+    let mut seen: Vec<FuncId> = Vec::new();
+    for (root, function) in finalizers.map(|(id, root)| (id, root.function)) {
+        if seen.contains(&function) {
+            continue;
+        }
+        seen.push(function);
         let mut reported: Vec<Span> = Vec::new();
         for taken in cx.program.taken_by(function) {
             let Some(confidence) = danger(cx, function, taken) else { continue };
@@ -95,6 +104,9 @@ fn danger(cx: &RuleContext<'_>, function: FuncId, taken: &Taken) -> Option<Confi
     if cx.program.is_reentrant(taken.lock) || (is_del && taken.owner == Owner::Own) {
         return None;
     }
+    if is_del && belongs_to_the_dying(cx, function, taken) {
+        return Some(Confidence::Low);
+    }
     let (_, acquisition) = cx.program.way_to(taken);
     let (module, _) = cx.program.func_local(acquisition.function);
     if taken.conditional || cx.program.asks_for_holder(module, acquisition.ctx) {
@@ -109,6 +121,89 @@ fn danger(cx: &RuleContext<'_>, function: FuncId, taken: &Taken) -> Option<Confi
         (_, 0) => Confidence::High,
         _ => Confidence::Medium,
     })
+}
+
+/// Whether the lock is a part's of the dying object, and only the object's own methods ever get to it: whoever holds it
+/// has the object on its stack, and keeps it alive.
+fn belongs_to_the_dying(cx: &RuleContext<'_>, finalizer: FuncId, taken: &Taken) -> bool {
+    let Some(dying) = cx.program.class_of(finalizer).filter(|_| taken.owner == Owner::Part) else { return false };
+    let PlaceRoot::Attr(part, _) = cx.program.lock(taken.lock).place.root else { return false };
+    let is_kin = |class: ClassId| cx.program.class(class).mro.contains(&dying) || cx.program.class(dying).mro.contains(&class);
+    let (calls, _) = cx.program.way_to(taken);
+    let on_the_way = calls.into_iter().filter_map(|(_, callee)| cx.program.class_of(callee)).filter(|&class| is_kin(class));
+    if !on_the_way.chain([dying]).any(|class| makes_its_part(cx, class, part)) {
+        return false;
+    }
+    let takers = cx.program.acquisitions().filter(|other| other.lock == taken.lock).map(|other| other.function);
+    let mut pending: Vec<FuncId> = takers.collect();
+    let mut seen = pending.clone();
+    // Its own threads are the part's, and what they call back is the object's.
+    let is_parts = |function: FuncId| cx.program.class_of(function).is_some_and(|class| cx.program.class(class).mro.contains(&part));
+    let is_thread = |function: FuncId| cx.program.roots().any(|(_, root)| root.function == function && root.runs_on != RunsOn::Finalizer);
+    while let Some(function) = pending.pop() {
+        if cx.program.class_of(function).is_some_and(is_kin) {
+            continue;
+        }
+        let callers = cx.program.callers(function);
+        let is_foreign = !is_parts(function) && (callers.is_empty() || cx.program.class_of(function).is_none() || is_thread(function));
+        if seen.len() > MAX_FUNCTIONS || is_foreign {
+            return false;
+        }
+        for site in callers {
+            if !seen.contains(&site.caller) {
+                seen.push(site.caller);
+                pending.push(site.caller);
+            }
+        }
+    }
+    true
+}
+
+/// Whether objects of a class make every part of that kind that they have, rather than be handed one.
+fn makes_its_part(cx: &RuleContext<'_>, owner: ClassId, part: ClassId) -> bool {
+    let program = cx.program;
+    let is_part = |kind: Kind| matches!(kind, Kind::Instance(class) | Kind::Class(class) if program.class(class).mro.contains(&part));
+    let mut parts = program.class(owner).mro.iter().flat_map(|ancestor| program.class(*ancestor).attrs.values().map(|attr| (*ancestor, attr)));
+    let mut found = false;
+    let made = parts.all(|(class, attr)| {
+        let (module, _) = program.class_local(class);
+        let facts = &program.module(module).facts;
+        !is_part(attr.kind)
+            || attr.stores.iter().all(|&(_, value)| match facts.terms.get(value) {
+                Term::Call(call) => {
+                    found = true;
+                    is_part(program.kind(module, facts.calls[call.index()].callee))
+                }
+                Term::Const(_) => true,
+                _ => false,
+            })
+    });
+    made && found
+}
+
+/// Whether a queue that a finalizer was handed is an attribute of the dying object which no thread was handed: whoever
+/// uses it does so through the object, and keeps it alive.
+fn is_queue_of_the_dying(cx: &RuleContext<'_>, function: FuncId, call: CallIx) -> bool {
+    let facts = cx.facts();
+    let (module, local) = cx.program.func_local(function);
+    let queue = facts.var_of(facts.receiver_of(call));
+    let handed = |function: FuncId| {
+        let (module, local) = cx.program.func_local(function);
+        let count = cx.program.function(function).params.len() as u16;
+        (0..count).filter_map(move |position| {
+            let (module, starter, term, _) = cx.program.started_with(module, local, position)?;
+            let (place, _) = cx.program.place(module, starter, cx.program.unaliased(module, term))?;
+            Some((position, place))
+        })
+    };
+    let position = queue.and_then(|queue| {
+        let params = &cx.program.module(module).facts.functions[local.index()].params;
+        params.iter().position(|param| param.var == queue)
+    });
+    let place = handed(function).find(|&(at, _)| Some(usize::from(at)) == position).map(|(_, place)| place);
+    let Some(place) = place.filter(|place| matches!(place.root, PlaceRoot::Attr(..))) else { return false };
+    let threads = cx.program.roots().filter(|(_, root)| root.runs_on != RunsOn::Finalizer);
+    !threads.map(|(_, root)| root.function).any(|thread| handed(thread).any(|(_, other)| other == place))
 }
 
 /// Another function that takes the lock, and may be interrupted.
@@ -132,7 +227,8 @@ fn library_calls(cx: &RuleContext<'_>, function: FuncId, root: RootId, findings:
         let EventKind::Call(call) = event.kind else { continue };
         let Some(name) = cx.program.library_callee(cx.module, call) else { continue };
         let (confidence, message, help) = if QUEUE.contains(&name) {
-            (Confidence::High, "finalizer uses a `queue.Queue`, whose lock the interrupted code may hold", "`queue.SimpleQueue.put` may be called from finalizers")
+            let confidence = if is_queue_of_the_dying(cx, function, call) { Confidence::Low } else { Confidence::High };
+            (confidence, "finalizer uses a `queue.Queue`, whose lock the interrupted code may hold", "`queue.SimpleQueue.put` may be called from finalizers")
         } else if LOGGING.contains(&name) {
             (Confidence::Low, "finalizer logs: the handlers take locks and write to streams that the interrupted code may be using", "log where the resource is closed explicitly")
         } else {

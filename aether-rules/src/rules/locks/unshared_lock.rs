@@ -36,7 +36,7 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// A lock that is passed on, returned, stored or used by a nested function counts as shared. A property that makes
+    /// Module level, which runs once, is left out. A lock that is passed on, returned, stored or used by a nested function counts as shared. A property that makes
     /// a new lock each time is not seen.
     ///
     /// ## References
@@ -50,7 +50,9 @@ declare_rule! {
 fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     let facts = cx.facts();
     for ctx in &facts.ctxs {
+        // Module level runs once: a held lock is meant, not an excluded thread.
         if let CtxKind::With(term, _) = ctx.kind
+            && ctx.function != FuncIx(0)
             && let Some(call) = constructor(cx, term)
         {
             report(cx, call, "a new lock for each `with` excludes nobody", findings);
@@ -78,7 +80,9 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
 fn constructor(cx: &RuleContext<'_>, term: TermId) -> Option<CallIx> {
     let Term::Call(call) = cx.facts().terms.get(term) else { return None };
     let is_lock = matches!(cx.program.kind(cx.module, term).role(), Some(Role::Lock(_)));
-    (is_lock && cx.program.library_callee(cx.module, call).is_some()).then_some(call)
+    // `getattr(self, "_lock", …)` gives a lock, too, and makes none.
+    let makes = cx.program.library_callee(cx.module, call).and_then(crate::model::role_of);
+    (is_lock && matches!(makes, Some(Role::Lock(_)))).then_some(call)
 }
 
 /// The lock in a local variable that is taken there and never leaves the function.

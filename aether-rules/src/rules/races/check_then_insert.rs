@@ -158,20 +158,25 @@ fn may_be_same_key(cx: &RuleContext<'_>, act: &Access, other: &Access) -> bool {
 
 fn describe(cx: &RuleContext<'_>, place: Place, hazard: &Hazard<'_>) -> Finding {
     let name = cx.program.place_name(place);
-    let message = format!("two threads may both find the key missing in `{name}` and both store a value");
-    let finding =
-        hazard.finding(cx, message, "whether it is there may be out of date when it is stored", "stored here");
+    let is_append = matches!(hazard.act.kind, AccessKind::Method(..));
+    let (message, what, help) = if is_append {
+        let message = format!("two threads may both find the element missing in `{name}` and both append it");
+        (message, ("appended", "the append"), "use a set, or hold one lock from the test to the append")
+    } else {
+        let message = format!("two threads may both find the key missing in `{name}` and both store a value");
+        let help = "use `setdefault`, which has one winner, or hold one lock from the test to the store";
+        (message, ("stored", "the store"), help)
+    };
+    let (done, step) = what;
+    let label = format!("whether it is there may be out of date when it is {done}");
+    let finding = hazard.finding(cx, message, &label, &format!("{done} here"));
     let split = !cx.program.held_at_access(hazard.act).is_empty();
     let finding = if split {
-        finding.note("the lock is not held from the test to the store: what was tested may have changed")
+        finding.note(format!("the lock is not held from the test to {step}: what was tested may have changed"))
     } else {
         finding
     };
-    finding.note("all builds: the GIL may be handed over between the test and the store").help(
-        check_then_act::lock_advice(
-            cx,
-            place,
-            "use `setdefault`, which has one winner, or hold one lock from the test to the store",
-        ),
-    )
+    finding
+        .note(format!("all builds: the GIL may be handed over between the test and {step}"))
+        .help(check_then_act::lock_advice(cx, place, help))
 }

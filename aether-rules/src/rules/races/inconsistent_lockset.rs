@@ -1,9 +1,11 @@
 //! `AET103`: a place that is guarded by a lock at most sites and bare at others.
 
+use crate::check_then_act;
 use crate::declare_rule;
 use crate::evidence;
+use crate::facts::{Const, EventKind, Sym, Term};
 use crate::finding::{Evidence, EvidenceRole};
-use crate::link::{Access, AccessKind, Guard, InferredGuard, LockId, Place, Touch};
+use crate::link::{Access, AccessKind, FuncId, Guard, InferredGuard, LockId, Place, Touch};
 use crate::model::{Effect, Role};
 use crate::sym;
 use crate::{Confidence, Finding, Findings, RuleContext};
@@ -63,7 +65,13 @@ declare_rule! {
     ///
     /// ## Limits
     /// A bare read of a reference or flag is atomic and often deliberate (the fast path of a double check): it is
-    /// reported only where the guard is declared. Helpers named `…_locked` are trusted to be called with the lock held.
+    /// reported only where the guard is declared, or where one value is made of two places that belong together. Shown
+    /// under `--all` only: a setter that does nothing else, a mark that is only ever `True` or `False`, `None` stored or
+    /// a container cleared on the way out (`close`, `stop`), what is put in bare and only taken out under the lock, what also makes the lock anew, a registry that is only added to and never under a
+    /// lock. Helpers named `…_locked` are trusted to be called with the lock held. What keeps others away by other means
+    /// (an event, a protocol) is not seen.
+    /// What runs in a forked child (`os.register_at_fork`, `…_after_fork`) has no second thread, and what refuses to run
+    /// while the object runs (`if self.running: raise …`) is shown under `--all` only.
     ///
     /// ## References
     /// - [RacerD: lock-consistency as evidence of intent](https://fbinfer.com/docs/checker-racerd/)
@@ -81,7 +89,10 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
         }
         let finding = match cx.program.declared_guard(place) {
             Some(guard) => declared(cx, place, guard),
-            None => cx.program.inferred_guard(place).and_then(|guard| inferred(cx, place, guard)),
+            None => match cx.program.inferred_guard(place) {
+                Some(guard) => inferred(cx, place, guard),
+                None => one_sided(cx, place),
+            },
         };
         if let Some(finding) = finding {
             findings.report(finding);
@@ -114,12 +125,15 @@ fn declared(cx: &RuleContext<'_>, place: Place, guard: &Guard) -> Option<Finding
 
 fn inferred(cx: &RuleContext<'_>, place: Place, guard: InferredGuard) -> Option<Finding> {
     let bare = cx.program.accesses(place).iter().filter(|access| is_hazard(cx, access, guard));
-    let access = bare.min_by_key(|access| (!access.kind.writes(), access.module, access.range.start()))?;
+    let bare = bare.map(|access| (is_deliberate(cx, access, guard.lock), access));
+    let (deliberate, access) =
+        bare.min_by_key(|(deliberate, access)| (*deliberate, !access.kind.writes(), access.module, access.range.start()))?;
     let locked = |other: &Access| cx.program.held_at_access(other).holds(guard.lock);
     let conflict = cx.program.conflict(access, locked);
     let confidence = match conflict {
+        _ if deliberate => Confidence::Low,
         Some(_) => Confidence::High,
-        None if cx.program.promise_of(place).is_some() => Confidence::Medium,
+        None if cx.program.promise_at(access, locked).is_some() => Confidence::Medium,
         None => Confidence::Low,
     };
     let lock_id = guard.lock;
@@ -147,6 +161,31 @@ fn inferred(cx: &RuleContext<'_>, place: Place, guard: InferredGuard) -> Option<
     )))
 }
 
+/// Two threads that are known to write the place, of which only one takes a lock for it: too few accesses to call the
+/// lock its guard, but whoever took it did not take it against themselves.
+fn one_sided(cx: &RuleContext<'_>, place: Place) -> Option<Finding> {
+    let is_locked_write = |other: &Access| other.kind.writes() && !cx.program.held_at_access(other).is_empty();
+    let mut bare = cx.program.accesses(place).iter().filter(|access| {
+        access.kind.writes()
+            && cx.program.held_at_access(access).is_empty()
+            && !is_teardown(cx, access)
+            && !evidence::assumes_lock(cx.program, access.function)
+    });
+    bare.find_map(|access| {
+        let conflict = cx.program.conflict(access, is_locked_write)?;
+        let held = cx.program.held_at_access(conflict.other);
+        let lock = held.iter().find(|&lock| !is_deliberate(cx, access, lock))?;
+        let name = cx.program.lock_name(lock);
+        let finding = describe(cx, access, &name, Confidence::High);
+        let finding = evidence::explain(cx.program, finding, access, &crate::link::Sharing::Proven(conflict));
+        let taken = cx.program.lock_taken_at(conflict.other.module, conflict.other.ctx, lock);
+        Some(match taken {
+            Some(span) => finding.evidence(Evidence::new(EvidenceRole::Lock, span, format!("the other thread takes `{name}` here"))),
+            None => finding,
+        })
+    })
+}
+
 /// Two accesses that hold the lock, a write first.
 fn guarded_examples<'a>(cx: &RuleContext<'a>, place: Place, lock: LockId) -> Vec<&'a Access> {
     let accesses = cx.program.accesses(place).iter();
@@ -165,7 +204,7 @@ fn is_hazard(cx: &RuleContext<'_>, access: &Access, guard: InferredGuard) -> boo
     }
     if !held.is_empty() {
         // Another lock: two disjoint locks protect nothing, but only writes prove that it was meant to.
-        return access.kind.writes() && guard.bare_writes == 1;
+        return access.kind.writes() && guard.bare_writes == 1 && !takes(cx, access.function, guard.lock);
     }
     let (locked, bare) = guard.weights();
     match access.kind {
@@ -173,9 +212,16 @@ fn is_hazard(cx: &RuleContext<'_>, access: &Access, guard: InferredGuard) -> boo
         AccessKind::Method(_, Effect::Resize | Effect::Modify | Effect::Consume) => true,
         AccessKind::Iterate => is_changed_in_place(cx, access.place),
         AccessKind::Touch(Touch::Whole) if is_torn_pair(cx, access, guard.lock) => true,
-        AccessKind::Touch(Touch::Element(_)) => locked >= 4 * bare && !is_tolerant(cx, access),
+        AccessKind::Touch(Touch::Element(_)) => {
+            locked >= 4 * bare && !is_tolerant(cx, access) && may_be_gone(cx, access.place)
+        }
         AccessKind::Touch(Touch::Whole) | AccessKind::Method(..) => false,
     }
+}
+
+/// Whether a function takes a lock somewhere: one that holds another by now hands the state on, like a baton.
+fn takes(cx: &RuleContext<'_>, function: FuncId, lock: LockId) -> bool {
+    cx.program.acquisitions().any(|taken| taken.function == function && taken.lock == lock)
 }
 
 /// Whether somebody changes the container itself; one that is only ever replaced is copy-on-write.
@@ -183,7 +229,15 @@ fn is_changed_in_place(cx: &RuleContext<'_>, place: Place) -> bool {
     cx.program.accesses(place).iter().any(|access| access.kind.writes() && !access.kind.is_whole())
 }
 
-/// Whether a function reads two places bare that another one writes together under the lock.
+/// Whether an element may be missing that was there: somebody takes elements out, or replaces the container.
+fn may_be_gone(cx: &RuleContext<'_>, place: Place) -> bool {
+    let mut others = cx.program.accesses(place).iter();
+    others.any(|other| check_then_act::removes(other) || matches!(other.kind, AccessKind::Delete(_)))
+}
+
+/// Whether a function makes one value of two places, read bare, that another one writes together under the lock.
+///
+/// A read that is only tested is none: whoever acts on it looks again under the lock, or does not care.
 fn is_torn_pair(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> bool {
     let program = cx.program;
     let writers = |place: Place| {
@@ -192,10 +246,82 @@ fn is_torn_pair(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> bool {
     };
     let own = writers(access.place);
     program.places_of(cx.module).filter(|place| place.root != access.place.root).any(|place| {
-        let read_here = program.accesses(place).iter().any(|other| {
-            other.function == access.function && other.kind == AccessKind::Touch(Touch::Whole) && program.held_at_access(other).is_empty()
+        let together = program.accesses(place).iter().any(|other| {
+            other.function == access.function
+                && other.kind == AccessKind::Touch(Touch::Whole)
+                && program.held_at_access(other).is_empty()
+                && program.are_combined(access, other)
         });
-        read_here && writers(place).iter().any(|writer| own.contains(writer))
+        together && writers(place).iter().any(|writer| own.contains(writer))
+    })
+}
+
+/// Whether a bare access looks as if it was meant, or harmless: one store that others see before or after, never halfway.
+fn is_deliberate(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> bool {
+    let facts = &cx.program.module(access.module).facts;
+    let stores_of = |wanted: fn(Term) -> bool| match access.kind {
+        AccessKind::Write(Touch::Whole, value) => wanted(facts.terms.get(value)),
+        _ => false,
+    };
+    let takes_away = || {
+        let clears = matches!(access.kind, AccessKind::Method(method, _) if method == sym!("clear"));
+        clears || stores_of(|value| value == Term::Const(Const::None))
+    };
+    is_plain_setter(cx, access)
+        || (stores_of(is_flag) && is_only_flagged(cx, access.place))
+        || (check_then_act::is_ending(cx, access) && takes_away())
+        || makes_lock(cx, access, lock)
+        || check_then_act::is_filled_at_setup(cx, access.place)
+        || feeds_a_drain(cx, access)
+}
+
+/// Whether an access only puts something in, in one step, and those who hold the lock only take out: the lock is
+/// between them.
+fn feeds_a_drain(cx: &RuleContext<'_>, access: &Access) -> bool {
+    let puts = |method: Sym| [sym!("add"), sym!("append"), sym!("appendleft"), sym!("extend")].contains(&method);
+    if !matches!(access.kind, AccessKind::Method(method, _) if puts(method)) {
+        return false;
+    }
+    let mut locked = cx.program.accesses(access.place).iter().filter(|other| !cx.program.held_at_access(other).is_empty());
+    locked.all(|other| match other.kind {
+        AccessKind::Method(..) => check_then_act::removes(other) || !other.kind.writes(),
+        AccessKind::Touch(_) => true,
+        _ => false,
+    })
+}
+
+fn is_flag(value: Term) -> bool {
+    matches!(value, Term::Const(Const::True | Const::False))
+}
+
+/// Whether a place never holds anything but `True` and `False`: a mark, which each store leaves whole.
+fn is_only_flagged(cx: &RuleContext<'_>, place: Place) -> bool {
+    cx.program.accesses(place).iter().filter(|other| other.kind.writes()).all(|other| match other.kind {
+        AccessKind::Write(Touch::Whole, value) => is_flag(cx.program.module(other.module).facts.terms.get(value)),
+        _ => false,
+    })
+}
+
+/// `def name(self, value): self._name = value`, and nothing else: the last one wins, with a lock or without.
+fn is_plain_setter(cx: &RuleContext<'_>, access: &Access) -> bool {
+    let AccessKind::Write(Touch::Whole, value) = access.kind else { return false };
+    let (module, local) = cx.program.func_local(access.function);
+    let facts = &cx.program.module(module).facts;
+    let is_parameter = facts.var_of(value).is_some_and(|var| {
+        facts.vars[var.index()].values.iter().all(|&value| matches!(facts.terms.get(value), Term::Param(..)))
+    });
+    let mut others = facts.events_of(local).iter().filter(|event| event.range != access.range);
+    is_parameter && others.all(|event| matches!(event.kind, EventKind::Load(_)))
+}
+
+/// Whether a function also makes the guarding lock: it sets the object up anew, and nobody can hold that lock yet.
+fn makes_lock(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> bool {
+    let place = cx.program.lock(lock).place;
+    let (module, local) = cx.program.func_local(access.function);
+    let facts = &cx.program.module(module).facts;
+    facts.events_of(local).iter().any(|event| match event.kind {
+        EventKind::Store(target, _) => cx.program.place(module, local, target).is_some_and(|(stored, _)| stored == place),
+        _ => false,
     })
 }
 

@@ -1,12 +1,13 @@
 //! `AET107`: a container is iterated while another thread changes its size.
 
+use crate::check_then_act;
 use crate::declare_rule;
 use crate::evidence;
 use crate::facts::Sym;
 use crate::link::{Access, AccessKind, Kind, Sharing};
 use crate::model::{ContainerKind, Role};
 use crate::sym;
-use crate::{Applicability, Edit, Finding, Findings, Fix, RuleContext};
+use crate::{Applicability, Confidence, Edit, Finding, Findings, Fix, RuleContext};
 
 declare_rule! {
     /// ## What it does
@@ -52,7 +53,11 @@ declare_rule! {
     ///
     /// ## Limits
     /// `list(d)`, `tuple(d)`, `sorted(d)`, `d.copy()` of a built-in container copy in one step and are safe. A list
-    /// that others only append to is iterated safely: the loop may or may not see the new elements.
+    /// that others only append to is iterated safely: the loop may or may not see the new elements. Where no thread is
+    /// known, a registry that is only added to, and never under a lock, is shown under `--all` only: it is taken to be
+    /// filled while the program is set up.
+    /// A loop after
+    /// `self.closed = True`, set under the lock under which everybody tests it before adding, is shown under `--all` only.
     ///
     /// ## References
     /// - [Thread safety guarantees](https://docs.python.org/3/library/threadsafety.html)
@@ -81,10 +86,11 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
             plausible.then_some((access, sharing))
         });
         let best = sharings.min_by_key(|(access, sharing)| (std::cmp::Reverse(sharing.confidence()), access.module, access.range.start()));
-        if let Some((access, sharing)) = best
-            && findings.wants(sharing.confidence())
-        {
-            findings.report(describe(cx, access, &sharing, container, disturbs));
+        let Some((access, sharing)) = best else { continue };
+        let is_setup = !matches!(sharing, Sharing::Proven(_)) && check_then_act::is_filled_at_setup(cx, place);
+        let confidence = if is_setup { Confidence::Low } else { sharing.confidence() };
+        if findings.wants(confidence) {
+            findings.report(describe(cx, access, (&sharing, confidence), container, disturbs));
         }
     }
 }
@@ -125,7 +131,7 @@ fn unguarded(cx: &RuleContext<'_>, access: &Access, disturbs: impl Fn(&Access) -
 fn describe(
     cx: &RuleContext<'_>,
     access: &Access,
-    sharing: &Sharing<'_>,
+    (sharing, confidence): (&Sharing<'_>, Confidence),
     container: ContainerKind,
     disturbs: impl Fn(&Access) -> bool,
 ) -> Finding {
@@ -136,12 +142,13 @@ fn describe(
         ContainerKind::List => "elements are skipped or seen twice",
         _ => "raises RuntimeError when the size changes between two elements",
     };
-    let mut finding = Finding::new(span, sharing.confidence(), message).label(consequence);
+    let mut finding = Finding::new(span, confidence, message).label(consequence);
     finding = evidence::explain(cx.program, finding, access, sharing);
     if !matches!(sharing, Sharing::Proven(_)) {
         let others = cx.program.accesses(access.place).iter();
-        let mut others = others.filter(|other| other.function != access.function && disturbs(other));
-        if let Some(other) = others.next() {
+        let held = cx.program.held_at_access(access);
+        let others = others.filter(|other| other.function != access.function && disturbs(other));
+        if let Some(other) = others.min_by_key(|other| cx.program.held_at_access(other).meets(&held)) {
             finding = evidence::changed_at(cx.program, finding, other);
         }
     }

@@ -50,7 +50,9 @@ declare_rule! {
     ///
     /// ## Limits
     /// In-place extension of a list, set, deque or dict (`items += [x]`) mutates one object and loses nothing; it is
-    /// not reported. Objects reached only through untyped parameters are not followed.
+    /// not reported. Objects reached only through untyped parameters are not followed. An element whose index counts the
+    /// threads (`results[i] += 1`, where `i` comes from `range` or `enumerate`) is each thread's own. What a coroutine
+    /// hands to a thread and awaits at once is shown under `--all` only, unless several tasks work on the object.
     ///
     /// ## References
     /// - [Python FAQ: what kinds of global value mutation are thread-safe?](https://docs.python.org/3/faq/library.html#what-kinds-of-global-value-mutation-are-thread-safe)
@@ -103,6 +105,8 @@ fn sharing<'a>(cx: &RuleContext<'a>, access: &'a Access) -> Option<Sharing<'a>> 
     let sharing = cx.program.sharing(access, |other| other.kind.writes())?;
     let unlocked = cx.program.held_at_access(access).is_empty();
     match sharing {
+        // Every update holds the lock; the bare access on the other side is what `AET103` reports.
+        Sharing::Proven(_) if !unlocked && cx.program.updates_share_a_lock(access.place) => None,
         Sharing::Proven(_) => Some(sharing),
         Sharing::Promised(_) if evidence::assumes_lock(cx.program, access.function) => None,
         Sharing::Promised(_) | Sharing::Possible => unlocked.then_some(sharing),

@@ -76,6 +76,10 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
 /// How the place is shared, if nothing is held from the read to the write that the other side holds too.
 fn sharing<'a>(cx: &RuleContext<'a>, access: &'a Access) -> Option<Sharing<'a>> {
     let held = cx.program.held_through(access);
+    // Every update holds the lock; the bare access on the other side is what `AET103` reports.
+    if !held.is_empty() && cx.program.updates_share_a_lock(access.place) {
+        return None;
+    }
     if let Some(conflict) = cx.program.conflict_holding(access, &held, |other| other.kind.writes()) {
         return Some(Sharing::Proven(conflict));
     }

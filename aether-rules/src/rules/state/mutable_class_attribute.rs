@@ -3,8 +3,10 @@
 use crate::declare_rule;
 use crate::evidence;
 use crate::finding::{Evidence, EvidenceRole};
-use crate::link::{Access, AccessKind, Place, PlaceRoot, Sharing, Touch};
+use crate::facts::Term;
+use crate::link::{Access, AccessKind, Kind, Place, PlaceRoot, Sharing, Touch};
 use crate::model::Role;
+use crate::sym;
 use crate::{Confidence, Finding, Findings, RuleContext};
 
 declare_rule! {
@@ -46,7 +48,8 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// Reported only where known threads meet; a subclass that gives each instance its own container is not considered.
+    /// Shown under `--all` only: a container that is somewhere reached through the class itself, or by `setdefault`;
+    /// whoever writes that knows that there is one for all. Reported only where known threads meet; a subclass that gives each instance its own container is not considered.
     ///
     /// ## References
     /// - [Class and instance variables](https://docs.python.org/3/tutorial/classes.html#class-and-instance-variables)
@@ -70,12 +73,25 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
             _ => None,
         });
         let first = shared.min_by_key(|(access, _)| (access.module, access.range.start()));
-        if let Some((access, sharing)) = first
-            && findings.wants(Confidence::Medium)
-        {
-            findings.report(describe(cx, place, access, &sharing));
+        let Some((access, sharing)) = first else { continue };
+        let confidence = if is_deliberate(cx, place) { Confidence::Low } else { Confidence::Medium };
+        if findings.wants(confidence) {
+            findings.report(describe(cx, place, access, (&sharing, confidence)));
         }
     }
+}
+
+/// Whether some access says that the container is meant to be one for all: it is reached through the class, or by
+/// `setdefault`, which has one winner.
+fn is_deliberate(cx: &RuleContext<'_>, place: Place) -> bool {
+    cx.program.accesses(place).iter().any(|access| {
+        let facts = &cx.program.module(access.module).facts;
+        let through_class = match facts.terms.get(access.term) {
+            Term::Attr(base, _) => matches!(cx.program.kind(access.module, base), Kind::Class(_)),
+            _ => false,
+        };
+        through_class || matches!(access.kind, AccessKind::Method(method, _) if method == sym!("setdefault"))
+    })
 }
 
 /// Whether the class body makes the container, rather than declare a field.
@@ -91,10 +107,15 @@ fn changes(access: &Access) -> bool {
     }
 }
 
-fn describe(cx: &RuleContext<'_>, place: Place, access: &Access, sharing: &Sharing<'_>) -> Finding {
+fn describe(
+    cx: &RuleContext<'_>,
+    place: Place,
+    access: &Access,
+    (sharing, confidence): (&Sharing<'_>, Confidence),
+) -> Finding {
     let name = cx.program.place_name(place);
     let message = format!("`{name}` is one container for all instances, and threads change it");
-    let mut finding = Finding::new(evidence::span_of(cx.program, access), Confidence::Medium, message)
+    let mut finding = Finding::new(evidence::span_of(cx.program, access), confidence, message)
         .label("changes it for every instance and thread");
     if let Some(span) = cx.program.class_variable_span(place) {
         finding = finding.evidence(Evidence::new(EvidenceRole::Definition, span, "made once, in the class body"));

@@ -88,12 +88,15 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
 
 /// Whether a parameter's default is a container, and nothing else is ever assigned to the parameter.
 fn is_mutable_default(cx: &RuleContext<'_>, param: &Param) -> bool {
+    if param.default.is_opaque() {
+        return false;
+    }
     let is_container = matches!(cx.program.kind(cx.module, param.default).role(), Some(Role::Container(_)));
     let is_kept = cx.facts().vars[param.var.index()]
         .values
         .iter()
         .all(|&value| value == param.default || matches!(cx.facts().terms.get(value), Term::Param(..)));
-    !param.default.is_opaque() && is_container && is_kept
+    is_container && is_kept
 }
 
 /// Whether a thread's starter or a caller leaves the argument out.

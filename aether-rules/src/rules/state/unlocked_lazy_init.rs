@@ -3,7 +3,7 @@
 use crate::check_then_act::{self, Hazard, Lazy};
 use crate::declare_rule;
 use crate::facts::{Const, Term};
-use crate::link::{Access, Place, PlaceRoot, Sharing, Worth};
+use crate::link::{Access, AccessKind, Place, PlaceRoot, Sharing, Touch, Worth};
 use crate::model::Role;
 use crate::{Confidence, Finding, Findings, RuleContext};
 
@@ -49,7 +49,9 @@ declare_rule! {
     ///
     /// ## Limits
     /// Making an immutable value, a module or a compiled pattern twice does no harm: shown under `--all` only. So are,
-    /// where no thread is known, containers that are never changed once made, flags, and values that may be computed alike.
+    /// where no thread is known, containers that are never changed once made, flags, and values that may be computed alike;
+    /// and so are flags that collapse requests (somebody else puts them back), and what module level makes at import.
+    /// A lock for one purpose (`_ready_lock`) says nothing of attributes that are never used together with what it guards.
     ///
     /// ## References
     /// - [Python FAQ: thread-safe mutations](https://docs.python.org/3/faq/library.html#what-kinds-of-global-value-mutation-are-thread-safe)
@@ -80,7 +82,21 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
     let sharing = cx.program.stale_sharing(act, |other| check_then_act::stores_value(cx, other))?;
     let hazard = Hazard::new(cx, act, lazy.check, sharing);
     let most = believable(cx, act, &lazy, &hazard.sharing)?;
+    let is_global = !matches!(act.place.root, PlaceRoot::Attr(..));
+    let most = if is_global && check_then_act::is_made_at_import(cx, act) { Confidence::Low } else { most };
     Some(hazard.at_most(most))
+}
+
+/// Whether a flag asks for work rather than say that it was done: somebody else puts it back in the course of things.
+/// Two threads that both find it unset ask twice.
+fn is_request(cx: &RuleContext<'_>, act: &Access) -> bool {
+    cx.program.accesses(act.place).iter().any(|other| {
+        let AccessKind::Write(Touch::Whole, value) = other.kind else { return false };
+        let facts = &cx.program.module(other.module).facts;
+        facts.terms.get(value) == Term::Const(Const::False)
+            && other.function != act.function
+            && !check_then_act::is_lifecycle(cx, other)
+    })
 }
 
 /// How sure a finding can be, by what is stored and what is done on the way.
@@ -91,6 +107,9 @@ fn believable(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy, sharing: &Sharing
         // A flag: what matters is what it announces.
         if !check_then_act::does_work(cx, act, &lazy.check) {
             return None;
+        }
+        if is_request(cx, act) {
+            return Some(Confidence::Low);
         }
         let is_early = check_then_act::built_afterwards(cx, act, lazy).is_some();
         return Some(if is_proven || (is_early && matches!(act.place.root, PlaceRoot::Global(..))) {

@@ -1,14 +1,15 @@
 //! `AET202`: `if cls._instance is None: cls._instance = cls()`
 
-use crate::check_then_act::{self, Hazard};
+use crate::check_then_act::{self, Hazard, Lazy};
 use crate::declare_rule;
-use crate::link::{Access, AccessKind, Answer, Asked, Place, Sharing, Touch};
+use crate::link::{Access, AccessKind, Answer, Asked, Check, Place, Sharing, Touch};
 use crate::{Confidence, Finding, Findings, RuleContext};
 
 declare_rule! {
     /// ## What it does
-    /// Reports a class that keeps its only instance (or one per key) in a class attribute and makes it when a test
-    /// finds it missing: in `__new__`, in a metaclass's `__call__`, in `instance()`, in a `singleton` decorator.
+    /// Reports a class that keeps its only instance in a class attribute and makes it when a test finds it missing: in
+    /// `__new__`, in a metaclass's `__call__`, in `instance()`, in a `singleton` decorator. Instances kept by key count
+    /// where instances are made (`__new__`, `__call__`); any other keyed cache is `AET104`'s.
     ///
     /// ## Why is this bad?
     /// Two threads find it missing and make two: 45 of 3 000 in a stress test, with the GIL. Whoever got the first one
@@ -16,6 +17,8 @@ declare_rule! {
     ///
     /// ## Example
     /// ```python bad
+    /// from concurrent.futures import ThreadPoolExecutor
+    ///
     /// class Config:
     ///     _instance = None
     ///
@@ -24,6 +27,10 @@ declare_rule! {
     ///         if cls._instance is None:
     ///             cls._instance = cls()
     ///         return cls._instance
+    ///
+    /// with ThreadPoolExecutor() as pool:
+    ///     for _ in range(4):
+    ///         pool.submit(Config.instance)
     /// ```
     ///
     /// Use instead:
@@ -43,8 +50,9 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// A class that promises a single instance promises it to every thread: medium confidence without any other sign
-    /// of threads. Whether two equal instances would do no harm is not known.
+    /// Two equal instances often do no harm: without threads and without a promise of thread safety it is shown under
+    /// `--all` only, except where `C(…)` itself looks up instances by key or hands out one that is not complete. So is
+    /// an instance that module level makes at import.
     ///
     /// ## References
     /// - [Thread safety guarantees](https://docs.python.org/3/library/threadsafety.html)
@@ -74,10 +82,18 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
     })?;
     let sharing = cx.program.stale_sharing(act, |other| matches!(other.kind, AccessKind::Write(..)))?;
     let mut hazard = Hazard::new(cx, act, check, sharing);
-    if matches!(hazard.sharing, Sharing::Possible) {
+    if matches!(hazard.sharing, Sharing::Possible) && is_promised_by_its_shape(cx, act, check) {
         hazard.confidence = Confidence::Medium;
     }
-    Some(hazard)
+    Some(if check_then_act::is_made_at_import(cx, act) { hazard.at_most(Confidence::Low) } else { hazard })
+}
+
+/// Whether two threads are worse off than with two equal instances: `C(…)` itself hands out instances by key, or one
+/// that is not complete yet.
+fn is_promised_by_its_shape(cx: &RuleContext<'_>, act: &Access, check: Check) -> bool {
+    let AccessKind::Write(touch, value) = act.kind else { return false };
+    let is_early = || check_then_act::built_afterwards(cx, act, &Lazy { value, check }).is_some();
+    check_then_act::is_where_instances_are_made(cx, act) && (matches!(touch, Touch::Element(_)) || is_early())
 }
 
 fn describe(cx: &RuleContext<'_>, place: Place, hazard: &Hazard<'_>) -> Finding {

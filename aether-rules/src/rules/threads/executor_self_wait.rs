@@ -175,7 +175,7 @@ fn elements_made_by(cx: &RuleContext<'_>, term: TermId, hops: usize) -> Vec<Call
 
 fn values(cx: &RuleContext<'_>, name: TermId) -> Vec<TermId> {
     let facts = cx.facts();
-    facts.var_of(name).map(|var| facts.vars[var.index()].values.clone()).unwrap_or_default()
+    facts.var_of(name).map(|var| facts.vars[var.index()].values.to_vec()).unwrap_or_default()
 }
 
 fn describe(

@@ -54,6 +54,7 @@ declare_rule! {
     /// - [multiprocessing: contexts and start methods](https://docs.python.org/3/library/multiprocessing.html#contexts-and-start-methods)
     pub(crate) static FORK_WITH_THREADS = {
         code: "AET408", name: "fork-with-threads", summary: "fork in a program that has threads",
+        mentions: &[Sym::new("multiprocessing"), Sym::new("fork"), Sym::new("forkpty"), Sym::new("ProcessPoolExecutor"), Sym::new("Process"), Sym::new("Pool")],
         family: Threads, level: Error, since: "0.1.0",
         versions: "all; default start methods on Linux up to 3.13", check: Some(check),
     }

@@ -1,0 +1,147 @@
+//! Phases in the life of an object: stopped, running, closed.
+//!
+//! A method that refuses to run while the object runs has it for itself; once a flag is set under the lock that all
+//! who add something test it under, nothing is added any more.
+//!
+//! *Invariant:* a phase is read off a flag of the object that some method sets and this one tests.
+
+use super::access::Access;
+use super::calls::CallSite;
+use super::kind::{ClassId, FuncId, Kind, ModuleId};
+use super::locks::LockSet;
+use super::program::Program;
+use crate::facts::{Arm, Comparison, Const, CtxIx, CtxKind, EventKind, FuncIx, Sym, Term, TermId};
+
+/// How many calls are followed upwards.
+const MAX_DEPTH: usize = 3;
+
+impl Program {
+    /// Whether an access only happens while the object it belongs to is stopped: `if self.running: raise …`.
+    pub fn is_while_stopped(&self, access: &Access) -> bool {
+        self.stopped_at(access.function, access.ctx, 0)
+    }
+
+    fn stopped_at(&self, function: FuncId, ctx: CtxIx, depth: usize) -> bool {
+        self.refuses_while_running(function, ctx)
+            || self.all_callers(function, depth, &|site| self.stopped_at(site.caller, site.ctx, depth + 1))
+    }
+
+    /// Whether a helper is only called where something holds; what happens before anything is shared does not count.
+    fn all_callers(&self, function: FuncId, depth: usize, holds: &dyn Fn(&CallSite) -> bool) -> bool {
+        if depth >= MAX_DEPTH || !self.is_private(function) || self.escapes(function) {
+            return false;
+        }
+        let sites = self.callers(function).iter().filter(|site| !self.is_setup(site.caller));
+        let mut sites = sites.peekable();
+        sites.peek().is_some() && sites.all(holds)
+    }
+
+    fn refuses_while_running(&self, function: FuncId, ctx: CtxIx) -> bool {
+        let (module, local) = self.func_local(function);
+        let facts = &self.modules[module.index()].facts;
+        let Some(class) = self.class_of(function) else { return false };
+        facts.ctx_chain(ctx).any(|(_, ctx)| {
+            let CtxKind::Branch(test, arm) = ctx.kind else { return false };
+            let flag = self.flag_of(module, test);
+            flag.is_some_and(|flag| self.is_set_by_start(class, flag)) && self.raises(module, local, test, arm)
+        })
+    }
+
+    /// The attribute of `self` that a test asks about.
+    fn flag_of(&self, module: ModuleId, test: TermId) -> Option<Sym> {
+        let facts = &self.modules[module.index()].facts;
+        match facts.terms.get(test) {
+            Term::Attr(base, flag) => matches!(self.kind(module, base), Kind::Instance(_)).then_some(flag),
+            Term::Not(inner) => self.flag_of(module, inner),
+            Term::Compare(Comparison::Eq | Comparison::NotEq | Comparison::Is | Comparison::IsNot, left, _) => {
+                self.flag_of(module, left)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a method that starts the object sets a flag.
+    fn is_set_by_start(&self, class: ClassId, flag: Sym) -> bool {
+        let owner = self.attr_owner(class, flag);
+        let Some(attr) = self.class(owner).attrs.get(&flag) else { return false };
+        attr.stores.iter().any(|&(function, _)| {
+            let (module, _) = self.func_local(function);
+            let name = self.modules[module.index()].facts.name(self.function(function).name);
+            ["start", "run", "serve", "resume"].iter().any(|verb| name.trim_start_matches('_').starts_with(verb))
+        })
+    }
+
+    /// Whether a function raises where a test went the other way.
+    fn raises(&self, module: ModuleId, function: FuncIx, test: TermId, arm: Arm) -> bool {
+        let facts = &self.modules[module.index()].facts;
+        let opposite = |ctx: CtxIx| match facts.ctxs[ctx.index()].kind {
+            CtxKind::Branch(other, other_arm) => other.same(test) && other_arm != arm,
+            _ => false,
+        };
+        let mut events = facts.events_of(function).iter();
+        events.any(|event| matches!(event.kind, EventKind::Raise(_)) && opposite(event.ctx))
+    }
+
+    /// Whether a change elsewhere can no longer happen when this access does: it follows `self.closed = True`, set
+    /// under the lock under which the other side has found the flag unset.
+    pub(super) fn is_after_closing(&self, access: &Access, change: &Access) -> bool {
+        if access.function == change.function {
+            return false;
+        }
+        let (_, local) = self.func_local(access.function);
+        let facts = &self.modules[access.module.index()].facts;
+        let first = facts.functions[local.index()].events.start;
+        let mut before = facts.events[first as usize..access.event.index()].iter().enumerate();
+        before.any(|(at, event)| {
+            let EventKind::Store(target, value) = event.kind else { return false };
+            let Term::Attr(base, flag) = facts.terms.get(target) else { return false };
+            if facts.terms.get(value) != Term::Const(Const::True)
+                || !matches!(self.kind(access.module, base), Kind::Instance(_))
+            {
+                return false;
+            }
+            let held = self.held(access.module, access.function, crate::facts::EventIx(first + at as u32));
+            held.meets(&self.held_at_access(change)) && self.follows_test(change.function, change.ctx, flag, 0)
+        })
+    }
+
+    /// Whether a step is only reached where a flag was found unset.
+    fn follows_test(&self, function: FuncId, ctx: CtxIx, flag: Sym, depth: usize) -> bool {
+        let (module, _) = self.func_local(function);
+        let facts = &self.modules[module.index()].facts;
+        let unset = |test: TermId| self.denies(module, test, flag);
+        let tested = facts.ctx_chain(ctx).any(|(_, ctx)| match ctx.kind {
+            CtxKind::Branch(test, Arm::Else) => unset(test),
+            CtxKind::Branch(test, Arm::Then) => matches!(facts.terms.get(test), Term::Not(inner) if unset(inner)),
+            _ => false,
+        });
+        tested || self.all_callers(function, depth, &|site| self.follows_test(site.caller, site.ctx, flag, depth + 1))
+    }
+
+    /// Whether a test that did not hold says that a flag is unset.
+    fn denies(&self, module: ModuleId, test: TermId, flag: Sym) -> bool {
+        let facts = &self.modules[module.index()].facts;
+        match facts.terms.get(test) {
+            Term::Attr(_, name) => name == flag,
+            Term::Or(a, b) => self.denies(module, a, flag) || self.denies(module, b, flag),
+            _ => false,
+        }
+    }
+
+    /// Whether no other access that matters can happen at the same time, by the phases of the object: either this one
+    /// or all the others are confined to one.
+    pub(super) fn is_in_quiet_phase(&self, access: &Access, held: &LockSet, matters: &dyn Fn(&Access) -> bool) -> bool {
+        if self.is_while_stopped(access) {
+            return true;
+        }
+        let others = self.accesses(access.place).iter().filter(|other| {
+            !std::ptr::eq(*other, access)
+                && (other.kind.writes() || access.kind.writes())
+                && matters(other)
+                && !self.held_at_access(other).meets(held)
+        });
+        let mut others = others.peekable();
+        others.peek().is_some()
+            && others.all(|other| self.is_while_stopped(other) || self.is_after_closing(access, other))
+    }
+}
