@@ -62,8 +62,12 @@ fn run(sources: &dyn Sources) -> Report {
     }
     let program = Program::link(modules);
     report.statistics = statistics(&program, &report.files);
-    let reported: Vec<Vec<RuleFinding>> =
-        report.files.par_iter().enumerate().map(|(index, file)| report_on(&program, ModuleId::at(index), file)).collect();
+    let reported: Vec<Vec<RuleFinding>> = report
+        .files
+        .par_iter()
+        .enumerate()
+        .map(|(index, file)| report_on(&program, ModuleId::at(index), file))
+        .collect();
     // What a rule says of one module's state may stand in another file, whose settings and comments then hold.
     for (rule, finding) in reported.into_iter().flatten() {
         found[finding.primary.file.index()].push((rule, finding));
@@ -71,7 +75,7 @@ fn run(sources: &dyn Sources) -> Report {
     let checked: Vec<(Vec<Diagnostic>, usize)> = found
         .into_par_iter()
         .enumerate()
-        .map(|(index, findings)| settle(&program, ModuleId::at(index), &report.files[index], findings))
+        .map(|(index, findings)| settle(&program, ModuleId::at(index), &report.files[index], &findings))
         .collect();
     for (diagnostics, suppressed) in checked {
         report.diagnostics.extend(diagnostics);
@@ -144,12 +148,7 @@ fn report_on(program: &Program, module: ModuleId, file: &AnalyzedFile) -> Vec<Ru
 }
 
 /// Gives the findings of one file their levels, applies its suppressions, and sorts what is left.
-fn settle(
-    program: &Program,
-    module: ModuleId,
-    file: &AnalyzedFile,
-    found: Vec<RuleFinding>,
-) -> (Vec<Diagnostic>, usize) {
+fn settle(program: &Program, module: ModuleId, file: &AnalyzedFile, found: &[RuleFinding]) -> (Vec<Diagnostic>, usize) {
     let (settings, facts) = (&program.module(module).settings, &program.module(module).facts);
     let mut suppressions = Suppressions::new(FileId(module.0), settings, &file.text, &facts.comments);
     let mut diagnostics = judge(found, settings);
@@ -158,7 +157,7 @@ fn settle(
         let before = diagnostics.len();
         diagnostics.retain(|diagnostic| !suppressions.silences(diagnostic));
         suppressed = before - diagnostics.len();
-        diagnostics.extend(judge(suppressions.findings(), settings));
+        diagnostics.extend(judge(&suppressions.findings(), settings));
     }
     diagnostics.retain(|diagnostic| diagnostic.confidence >= settings.min_confidence);
     diagnostics.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
@@ -171,7 +170,7 @@ fn sort_key(diagnostic: &Diagnostic) -> ((FileId, ruff_text_size::TextSize, ruff
 }
 
 /// Gives findings their levels, and drops those that a more specific rule says better in the same place.
-fn judge(found: Vec<(&'static Rule, Finding)>, settings: &crate::settings::Settings) -> Vec<Diagnostic> {
+fn judge(found: &[RuleFinding], settings: &crate::settings::Settings) -> Vec<Diagnostic> {
     let said: Vec<(&'static str, Span, Confidence)> =
         found.iter().map(|(rule, finding)| (rule.code, finding.primary, finding.confidence)).collect();
     let better = |rule: &'static Rule, finding: &Finding| {
@@ -207,8 +206,7 @@ fn diagnose(rule: &'static Rule, level: Level, finding: Finding) -> Diagnostic {
 
 /// How many lines a text has, the last one with or without its end.
 fn lines(text: &str) -> usize {
-    let bytes = text.as_bytes();
-    bytes.iter().filter(|&&byte| byte == b'\n').count() + usize::from(bytes.last().is_some_and(|&byte| byte != b'\n'))
+    text.matches('\n').count() + usize::from(!text.is_empty() && !text.ends_with('\n'))
 }
 
 fn statistics(program: &Program, files: &[AnalyzedFile]) -> Statistics {
@@ -230,5 +228,8 @@ fn statistics(program: &Program, files: &[AnalyzedFile]) -> Statistics {
 
 /// Whether a module has comments that suppress.
 pub(crate) fn has_suppressions(facts: &ModuleFacts) -> bool {
-    facts.comments.iter().any(|comment| matches!(comment.kind, CommentKind::Ignore { .. } | CommentKind::IgnoreFile { .. }))
+    facts
+        .comments
+        .iter()
+        .any(|comment| matches!(comment.kind, CommentKind::Ignore { .. } | CommentKind::IgnoreFile { .. }))
 }

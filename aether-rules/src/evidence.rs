@@ -24,9 +24,8 @@ pub(crate) fn explain(program: &Program, finding: Finding, access: &Access, shar
             }
             finding.note(format!("inferred: what owns `{name}` {}, and no common lock is held", promise.text()))
         }
-        Sharing::Possible => finding.note(format!(
-            "no two threads are known to reach `{name}` at the same time; it is real once they do"
-        )),
+        Sharing::Possible => finding
+            .note(format!("no two threads are known to reach `{name}` at the same time; it is real once they do")),
     }
 }
 
@@ -35,7 +34,10 @@ fn explain_conflict(program: &Program, finding: Finding, conflict: &Conflict<'_>
     let (thread, other_thread) = (program.thread_name(conflict.thread), program.thread_name(conflict.other_thread));
     let mut finding = on_thread(program, finding.on_thread(thread.clone()), conflict.access.function, conflict.thread);
     if std::ptr::eq(conflict.access, conflict.other) && conflict.thread == conflict.other_thread {
-        return finding.note(format!("`{name}` is shared: several threads are in `{}` at once", thread_function(program, conflict)));
+        return finding.note(format!(
+            "`{name}` is shared: several threads are in `{}` at once",
+            thread_function(program, conflict)
+        ));
     }
     if conflict.other_thread != conflict.thread {
         finding = on_thread(program, finding, conflict.other.function, conflict.other_thread);
@@ -47,7 +49,8 @@ fn explain_conflict(program: &Program, finding: Finding, conflict: &Conflict<'_>
     }
     if thread == other_thread {
         let function = thread_function(program, conflict);
-        return finding.note(format!("`{name}` is shared: several threads are in `{function}` at once, with no common lock"));
+        return finding
+            .note(format!("`{name}` is shared: several threads are in `{function}` at once, with no common lock"));
     }
     finding.note(format!("`{name}` is shared: the {thread} and the {other_thread} both reach it, with no common lock"))
 }
@@ -78,7 +81,8 @@ pub(crate) fn with_root(program: &Program, mut finding: Finding, function: FuncI
     let skipped = path.len().saturating_sub(MAX_PATH);
     for (module, site) in path.into_iter().skip(skipped) {
         let callee = program.function_name(site.caller);
-        finding = add(finding, EvidenceRole::CallPath, program.span(module, site.range), format!("called from `{callee}`"));
+        finding =
+            add(finding, EvidenceRole::CallPath, program.span(module, site.range), format!("called from `{callee}`"));
     }
     finding
 }
@@ -91,7 +95,10 @@ pub(crate) fn span_of(program: &Program, access: &Access) -> Span {
 /// Another access worth showing: one that no lock keeps apart, a write if there is one, in another function if possible.
 fn other_side<'a>(program: &'a Program, access: &Access) -> Option<&'a Access> {
     let held = program.held_at_access(access);
-    let others = program.accesses(access.place).iter().filter(|other| other.event != access.event || other.module != access.module);
+    let others = program
+        .accesses(access.place)
+        .iter()
+        .filter(|other| other.event != access.event || other.module != access.module);
     others.min_by_key(|other| {
         let is_excluded = program.held_at_access(other).meets(&held);
         (is_excluded, !other.kind.writes(), other.function == access.function, other.module, other.event)
@@ -110,7 +117,9 @@ pub(crate) fn lock_of_place(program: &Program, place: crate::link::Place) -> Opt
 pub(crate) fn assumes_lock(program: &Program, function: FuncId) -> bool {
     let (module, _) = program.func_local(function);
     let name = program.module(module).facts.name(program.function(function).name).to_ascii_lowercase();
-    ["locked", "nolock", "no_lock", "lock_held", "holding_lock", "with_lock", "unsafe"].iter().any(|hint| name.contains(hint))
+    ["locked", "nolock", "no_lock", "lock_held", "holding_lock", "with_lock", "unsafe"]
+        .iter()
+        .any(|hint| name.contains(hint))
 }
 
 /// Adds the place where a container is changed, unless it is shown already.

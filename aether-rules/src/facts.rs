@@ -25,8 +25,8 @@ pub use event::{Arm, Ctx, CtxKind, Event, EventKind, WithKind};
 pub use promise::ThreadSafety;
 pub use symbol::{Names, Qual, Sym};
 pub use term::{
-    CallIx, ClassIx, Comparison, Const, Container, CtxIx, EventIx, FuncIx, ImportIx, NameIx,
-    ScopeIx, Term, TermId, TermList, Terms, VarIx,
+    CallIx, ClassIx, Comparison, Const, Container, CtxIx, EventIx, FuncIx, ImportIx, NameIx, ScopeIx, Term, TermId,
+    TermList, Terms, VarIx,
 };
 
 /// Everything known of one module alone.

@@ -7,6 +7,7 @@
 //! *Invariant:* nothing in this module names a rule, and no step depends on the order of a hash map or a thread.
 
 mod access;
+mod annotations;
 mod callbacks;
 mod calls;
 mod checks;
@@ -16,6 +17,7 @@ mod declared;
 mod definitions;
 mod derived;
 mod dispatch;
+mod elements;
 mod feasible;
 mod fresh;
 mod guards;
@@ -45,22 +47,22 @@ mod waits;
 mod worth;
 
 pub use access::{Access, AccessKind, Touch};
-pub use checks::{Answer, Asked, Certainty, Check};
 pub use calls::{CallSite, Callee, Receiver};
-pub use offload::Handed;
-pub use order::Lifetime;
-pub use reach::Visit;
+pub use checks::{Answer, Asked, Certainty, Check};
 pub use classes::{Attr, ClassInfo};
 pub use cycles::LockCycle;
 pub use guards::InferredGuard;
-pub use kind::{ClassId, FuncId, Kind, ModuleId};
 pub use holding::{Acquisition, Held, Owner};
+pub use kind::{ClassId, FuncId, Kind, ModuleId};
 pub use locks::{Lock, LockId, LockSet};
 pub use nesting::{Nested, Taken, Via};
+pub use offload::Handed;
+pub use order::Lifetime;
 pub use places::{Place, PlaceId, PlaceRoot};
 pub use program::{Module, Program};
-pub use roots::{Root, RootId, Started};
 pub use promise::{Guard, Promise};
+pub use reach::Visit;
+pub use roots::{Root, RootId, Started};
 pub use sharing::{Conflict, Sharing, ThreadOf};
-pub use worth::Worth;
 pub use waiting::{Awaited, Wait};
+pub use worth::Worth;

@@ -219,7 +219,9 @@ pub(crate) fn changed_variable(
     };
     let target = |term: TermId, whole: &str, element: &str| match cx.facts().terms.get(term) {
         // A bare name is a local one, whatever it was imported as; so is a field that once held the stream.
-        Term::Attr(base, name) if is_member_of(cx, base, name, term) => find(term).map(|text| (text, format!("`{}`", whole.replace('@', text)))),
+        Term::Attr(base, name) if is_member_of(cx, base, name, term) => {
+            find(term).map(|text| (text, format!("`{}`", whole.replace('@', text))))
+        }
         Term::Item(base, _) => find(base).map(|text| (text, format!("`{}`", element.replace('@', text)))),
         _ => None,
     };

@@ -338,8 +338,7 @@ impl OptionsSpec {
 pub mod prelude {
     pub use super::Builds::{All, FreeThreaded, Gil};
     pub use super::Family::{
-        Asyncio, Ecosystem, FreeThreading, GilReliance, Globals, Locks, Races, Run, Signals, State,
-        Threads,
+        Asyncio, Ecosystem, FreeThreading, GilReliance, Globals, Locks, Races, Run, Signals, State, Threads,
     };
     pub use super::FixAvailability::{Manual, Safe, Unsafe};
     pub use super::Level::{Error, Info, Off, Warning};

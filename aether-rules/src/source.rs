@@ -46,7 +46,7 @@ pub enum SourceKind {
     Module,
     /// A `.pyi` stub: parsed for names, never reported on.
     Stub,
-    /// A notebook: IPython syntax, cells in order.
+    /// A notebook: `IPython` syntax, cells in order.
     Notebook(Vec<Cell>),
 }
 

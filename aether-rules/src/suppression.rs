@@ -47,7 +47,8 @@ enum Scope {
 impl<'a> Suppressions<'a> {
     /// Reads the suppressions among a file's comments; `None` when there are none.
     pub(crate) fn new(file: FileId, settings: &'a Settings, text: &'a str, comments: &[Comment]) -> Option<Self> {
-        let is_suppression = |comment: &&Comment| !matches!(comment.kind, CommentKind::GuardedBy { .. } | CommentKind::Gil { .. });
+        let is_suppression =
+            |comment: &&Comment| !matches!(comment.kind, CommentKind::GuardedBy { .. } | CommentKind::Gil { .. });
         comments.iter().find(is_suppression)?;
         let lines = LineIndex::from_source_text(text);
         let mut suppressions = Self { file, settings, lines, text, entries: Vec::new() };
@@ -68,7 +69,14 @@ impl<'a> Suppressions<'a> {
         };
         let is_noqa = matches!(comment.kind, CommentKind::Noqa { .. });
         let Some(codes) = codes else {
-            self.entries.push(Entry { scope, rules: None, word: None, comment: comment.range, accountable, used: false });
+            self.entries.push(Entry {
+                scope,
+                rules: None,
+                word: None,
+                comment: comment.range,
+                accountable,
+                used: false,
+            });
             return;
         };
         for (word, range) in codes {
@@ -124,7 +132,8 @@ impl<'a> Suppressions<'a> {
                         Some(known) => format!("did you mean `{known}`? `aether-lint rules` lists them all"),
                         None => "`aether-lint rules` lists them all".to_owned(),
                     };
-                    let finding = Finding::new(self.span(*range), Confidence::High, format!("no rule is called `{word}`"));
+                    let finding =
+                        Finding::new(self.span(*range), Confidence::High, format!("no rule is called `{word}`"));
                     found.push((&UNKNOWN_RULE_IN_SUPPRESSION, finding.label("suppresses nothing").help(help)));
                 }
                 (word, rules) if !entry.used && entry.accountable && self.could_fire(rules.as_deref()) => {

@@ -90,7 +90,8 @@ fn compare(rule: &'static Rule, path: &Path) -> Vec<String> {
         assert_eq!(diagnostic.rule.code, rule.code, "{}: {}", path.display(), diagnostic.message);
         found.entry(line_of(&text, diagnostic.primary.range.start().into())).or_default().push(diagnostic.confidence);
         for one in &diagnostic.evidence {
-            let (start, end) = (line_of(&text, one.span.range.start().into()), line_of(&text, one.span.range.end().into()));
+            let (start, end) =
+                (line_of(&text, one.span.range.start().into()), line_of(&text, one.span.range.end().into()));
             evidence.extend(start..=end);
         }
     }
@@ -99,7 +100,12 @@ fn compare(rule: &'static Rule, path: &Path) -> Vec<String> {
         match found.get_mut(&mark.line).and_then(Vec::pop) {
             None => wrong.push(format!("{}:{}: {} not found", path.display(), mark.line, rule.code)),
             Some(confidence) if mark.confidence.is_some_and(|wanted| wanted != confidence) => {
-                wrong.push(format!("{}:{}: {} found with {confidence} confidence", path.display(), mark.line, rule.code));
+                wrong.push(format!(
+                    "{}:{}: {} found with {confidence} confidence",
+                    path.display(),
+                    mark.line,
+                    rule.code
+                ));
             }
             Some(_) => {}
         }
@@ -155,7 +161,8 @@ fn models_run_callbacks_where_the_libraries_do() {
     assert!(files.len() >= 8, "{files:?}");
     for file in files {
         let text = std::fs::read_to_string(&file).expect("a fixture");
-        let codes: Vec<&Rule> = checked_rules().filter(|rule| text.contains(&format!("expect: {}", rule.code))).collect();
+        let codes: Vec<&Rule> =
+            checked_rules().filter(|rule| text.contains(&format!("expect: {}", rule.code))).collect();
         assert!(!codes.is_empty(), "{}", file.display());
         wrong.extend(codes.into_iter().flat_map(|rule| compare(rule, &file)));
     }
@@ -165,8 +172,10 @@ fn models_run_callbacks_where_the_libraries_do() {
 #[test]
 fn every_rule_has_bad_ok_and_limits() {
     for rule in checked_rules() {
-        let names: Vec<String> =
-            files_of(rule).iter().map(|path| path.file_name().expect("a file").to_string_lossy().into_owned()).collect();
+        let names: Vec<String> = files_of(rule)
+            .iter()
+            .map(|path| path.file_name().expect("a file").to_string_lossy().into_owned())
+            .collect();
         for needed in ["bad.py", "ok.py", "limits.py"] {
             assert!(names.iter().any(|name| name == needed), "{} has no {needed}", rule.code);
         }
@@ -176,7 +185,11 @@ fn every_rule_has_bad_ok_and_limits() {
         for name in names.iter().filter(|name| name.starts_with("ok")) {
             let ok = fs::read_to_string(folder.join(name)).expect("an ok file");
             let loud = marks(&ok, &["expect", "false-positive"], rule.code);
-            assert!(loud.iter().all(|mark| mark.confidence == Some(Confidence::Low)), "{}: {name} expects a shown finding", rule.code);
+            assert!(
+                loud.iter().all(|mark| mark.confidence == Some(Confidence::Low)),
+                "{}: {name} expects a shown finding",
+                rule.code
+            );
         }
     }
 }
@@ -185,7 +198,10 @@ fn every_rule_has_bad_ok_and_limits() {
 fn every_fixture_folder_belongs_to_a_rule() {
     for entry in fs::read_dir(fixtures().join("rules")).expect("the fixture folder") {
         let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
-        assert!(registry::find(&name).is_some_and(|rule| rule.name == name), "fixtures/rules/{name} belongs to no rule");
+        assert!(
+            registry::find(&name).is_some_and(|rule| rule.name == name),
+            "fixtures/rules/{name} belongs to no rule"
+        );
     }
 }
 
@@ -197,7 +213,8 @@ fn documented_examples_do_what_they_say() {
         assert!(!bad.is_empty() && !ok.is_empty(), "{} documents no bad or no ok example", rule.code);
         for text in bad {
             let report = run(rule, "example.py", &text);
-            let shown = report.diagnostics.iter().any(|one| one.rule.code == rule.code && one.confidence >= Confidence::Medium);
+            let shown =
+                report.diagnostics.iter().any(|one| one.rule.code == rule.code && one.confidence >= Confidence::Medium);
             assert!(shown, "{}: the bad example is not reported:\n{text}", rule.code);
         }
         for text in ok {
@@ -212,14 +229,20 @@ fn documented_examples_do_what_they_say() {
 fn correct_programs_are_clean() {
     let mut wrong = Vec::new();
     let folder = fixtures().join("programs/correct");
-    let mut files: Vec<PathBuf> = fs::read_dir(&folder).expect("correct programs").map(|entry| entry.expect("an entry").path()).collect();
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(&folder).expect("correct programs").map(|entry| entry.expect("an entry").path()).collect();
     files.sort();
     for path in files.iter().filter(|path| path.extension().is_some_and(|extension| extension == "py")) {
         let text = fs::read_to_string(path).expect("a readable program");
         let name = path.file_name().expect("a file").to_string_lossy().into_owned();
         let report = analyze(&MemorySources::new(Settings::default()).with(&name, &text));
         for one in &report.diagnostics {
-            wrong.push(format!("{name}:{}: {} {}", line_of(&text, one.primary.range.start().into()), one.rule.code, one.message));
+            wrong.push(format!(
+                "{name}:{}: {} {}",
+                line_of(&text, one.primary.range.start().into()),
+                one.rule.code,
+                one.message
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

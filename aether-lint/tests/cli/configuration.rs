@@ -168,7 +168,8 @@ fn test_code_has_a_level_of_its_own() {
         all.extend(args);
         let (code, out, err) = streams(&racing().file("aether.toml", config).output(&all));
         assert_eq!(err, "");
-        let found = out.lines().filter_map(|line| line.split_once(':').map(|(path, _)| path)).collect::<Vec<_>>().join(" ");
+        let found =
+            out.lines().filter_map(|line| line.split_once(':').map(|(path, _)| path)).collect::<Vec<_>>().join(" ");
         format!("{} {found}", code.unwrap_or(-1))
     };
     assert_eq!(check(&[], ""), "1 app.py");
@@ -228,7 +229,8 @@ fn models_say_what_libraries_and_helpers_do() {
         let output = modelled().file("aether.toml", config).output(&["check", "--quiet", "--output-format", "concise"]);
         let (code, out, err) = streams(&output);
         assert_eq!(err, "");
-        let found = out.lines().filter_map(|line| line.split_once(':').map(|(path, _)| path)).collect::<Vec<_>>().join(" ");
+        let found =
+            out.lines().filter_map(|line| line.split_once(':').map(|(path, _)| path)).collect::<Vec<_>>().join(" ");
         format!("{} {found}", code.unwrap_or(-1))
     };
     assert_eq!(check(""), "0 ");

@@ -46,7 +46,10 @@ fn the_schema_is_the_one_in_the_documentation() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/aether.schema.json");
     let committed = std::fs::read(path).expect("a schema");
     // Not `assert_eq`, which would print both.
-    assert!(output.stdout == committed, "out of date: docs/aether.schema.json; run `UPDATE=1 cargo test -p aether-lint`");
+    assert!(
+        output.stdout == committed,
+        "out of date: docs/aether.schema.json; run `UPDATE=1 cargo test -p aether-lint`"
+    );
 }
 
 #[test]

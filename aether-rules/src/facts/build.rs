@@ -11,9 +11,9 @@ use super::comment;
 use super::promise;
 use super::term::TermTable;
 use super::{
-    Argument, Call, CallIx, Class, ClassIx, Comment, CommentKind, Ctx, CtxIx, CtxKind,
-    DeclaredGuard, Event, EventKind, FuncIx, Function, FunctionFlags, Import, ModuleFacts,
-    Names, NameTarget, ScopeIx, ScopeKind, Sym, Term, TermId, ThreadSafety, Variable,
+    Argument, Call, CallIx, Class, ClassIx, Comment, CommentKind, Ctx, CtxIx, CtxKind, DeclaredGuard, Event, EventKind,
+    FuncIx, Function, FunctionFlags, Import, ModuleFacts, NameTarget, Names, ScopeIx, ScopeKind, Sym, Term, TermId,
+    ThreadSafety, Variable,
 };
 use crate::source::SourceText;
 
@@ -105,7 +105,7 @@ impl Builder {
             ctxs: Vec::new(),
             events: Vec::new(),
             imports: Vec::new(),
-        guards: Vec::new(),
+            guards: Vec::new(),
             frames: Vec::new(),
             scope: ScopeIx(0),
             ctx: CtxIx(0),

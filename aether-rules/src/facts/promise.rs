@@ -66,14 +66,53 @@ const DENIALS: &[&str] = &[
 
 /// What may be the subject of a promise.
 const SUBJECTS: &[&str] = &[
-    "this", "it", "they", "class", "module", "instance", "instances", "object", "objects", "methods", "method", "which",
-    "that", "everything", "all", "both", "operations", "implementation", "access", "use", "itself",
+    "this",
+    "it",
+    "they",
+    "class",
+    "module",
+    "instance",
+    "instances",
+    "object",
+    "objects",
+    "methods",
+    "method",
+    "which",
+    "that",
+    "everything",
+    "all",
+    "both",
+    "operations",
+    "implementation",
+    "access",
+    "use",
+    "itself",
 ];
 
 /// Words that make of a promise a demand, a wish or a condition.
 const CONDITIONS: &[&str] = &[
-    "must", "should", "if", "unless", "when", "verify", "verifying", "ensure", "expected", "avoid", "care", "needed",
-    "may", "might", "sure", "your", "callable", "callback", "function", "because", "since", "legacy",
+    "must",
+    "should",
+    "if",
+    "unless",
+    "when",
+    "verify",
+    "verifying",
+    "ensure",
+    "expected",
+    "avoid",
+    "care",
+    "needed",
+    "may",
+    "might",
+    "sure",
+    "your",
+    "callable",
+    "callback",
+    "function",
+    "because",
+    "since",
+    "legacy",
 ];
 
 /// What the docstring of a body says.
@@ -102,7 +141,8 @@ fn read(text: &str, own_name: &str) -> ThreadSafety {
 /// Most docstrings never do, and need no second look.
 fn mentions_threads(text: &str) -> bool {
     let bytes = text.as_bytes();
-    bytes.windows(6).any(|six| six.eq_ignore_ascii_case(b"thread")) || bytes.windows(10).any(|ten| ten.eq_ignore_ascii_case(b"concurrent"))
+    bytes.windows(6).any(|six| six.eq_ignore_ascii_case(b"thread"))
+        || bytes.windows(10).any(|ten| ten.eq_ignore_ascii_case(b"concurrent"))
 }
 
 /// The text without what describes parameters, code, and directives, in lower case.
@@ -131,8 +171,12 @@ fn prose(text: &str) -> String {
 
 /// Whether a line begins something that is not about the class: a field, an index entry, a section of parameters.
 fn starts_aside(line: &str) -> bool {
-    const SECTIONS: &[&str] = &["args:", "arguments:", "keyword arguments:", "parameters:", "returns:", "raises:", "example:", "examples:"];
-    const FIELDS: &[&str] = &[":param", ":type", ":arg", ":keyword", ":return", ":raise", ":rtype", ":ivar", ":var", ".. index", ".. code", ".. _"];
+    const SECTIONS: &[&str] =
+        &["args:", "arguments:", "keyword arguments:", "parameters:", "returns:", "raises:", "example:", "examples:"];
+    const FIELDS: &[&str] = &[
+        ":param", ":type", ":arg", ":keyword", ":return", ":raise", ":rtype", ":ivar", ":var", ".. index", ".. code",
+        ".. _",
+    ];
     let lower = line.to_ascii_lowercase();
     SECTIONS.contains(&lower.as_str()) || FIELDS.iter().any(|field| lower.starts_with(field)) || line.starts_with(">>>")
 }
@@ -161,7 +205,10 @@ fn sentences(text: &str) -> Vec<String> {
     plain.push_str(rest);
     let ends = plain.replace(".\n", "\n").replace(". ", "\n").replace(['!', ';'], "\n");
     // Prose runs on over a line; an empty line ends it.
-    ends.split('\n').map(|one| one.split_whitespace().collect::<Vec<_>>().join(" ")).filter(|one| !one.is_empty()).collect()
+    ends.split('\n')
+        .map(|one| one.split_whitespace().collect::<Vec<_>>().join(" "))
+        .filter(|one| !one.is_empty())
+        .collect()
 }
 
 fn judge(sentence: &str, own_name: &str) -> ThreadSafety {
@@ -194,14 +241,16 @@ fn is_denied(before: &str) -> bool {
 
 /// Whether an adjective stands before its noun at the beginning: "Thread-safe pool of …", "A small thread-safe …".
 fn is_attribute(before: &str) -> bool {
-    const VERBS: &[&str] = &["a", "an", "the", "implements", "provides", "implement", "provide", "represents", "simple", "is"];
+    const VERBS: &[&str] =
+        &["a", "an", "the", "implements", "provides", "implement", "provide", "represents", "simple", "is"];
     let words: Vec<&str> = before.split_whitespace().collect();
     words.is_empty() || (words.len() <= 3 && VERBS.contains(&words[0]))
 }
 
 /// "Thread-safe pool", not "Thread-safe." nor "thread-safe because …".
 fn is_noun(after: &str) -> bool {
-    after.is_empty() || after.starts_with(|first: char| first.is_alphabetic() || first == '<' || first == ',' || first == '-')
+    after.is_empty()
+        || after.starts_with(|first: char| first.is_alphabetic() || first == '<' || first == ',' || first == '-')
 }
 
 /// "This class is thread-safe": a subject that is the class, a verb, and the words.
@@ -219,7 +268,8 @@ fn is_predicate(before: &str, own_name: &str) -> bool {
 
 fn is_subject(word: &str, own_name: &str) -> bool {
     let word = word.trim_matches(|mark: char| !mark.is_alphanumeric() && mark != '_');
-    !word.is_empty() && (SUBJECTS.contains(&word) || word == "name" || word == own_name) || (word.len() > 3 && own_name.ends_with(word))
+    !word.is_empty() && (SUBJECTS.contains(&word) || word == "name" || word == own_name)
+        || (word.len() > 3 && own_name.ends_with(word))
 }
 
 fn is_conditional(before: &str, own_name: &str) -> bool {

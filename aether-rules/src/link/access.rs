@@ -95,7 +95,10 @@ impl AccessKind {
     pub fn is_whole(self) -> bool {
         matches!(
             self,
-            Self::Touch(Touch::Whole) | Self::Write(Touch::Whole, _) | Self::Augment(Touch::Whole, _) | Self::Delete(Touch::Whole)
+            Self::Touch(Touch::Whole)
+                | Self::Write(Touch::Whole, _)
+                | Self::Augment(Touch::Whole, _)
+                | Self::Delete(Touch::Whole)
         )
     }
 
@@ -144,7 +147,13 @@ pub(super) fn collect(program: &mut Program) {
         });
         found.into_iter().flatten().collect()
     };
-    let keep = |place: &Place| show_all || relevant.contains(place) || snapshot.owner_promise(*place).is_some() || snapshot.declared_guard(*place).is_some() || snapshot.is_class_state(*place);
+    let keep = |place: &Place| {
+        show_all
+            || relevant.contains(place)
+            || snapshot.owner_promise(*place).is_some()
+            || snapshot.declared_guard(*place).is_some()
+            || snapshot.is_class_state(*place)
+    };
     let mut all: Vec<Access> = par_modules(snapshot, |module| {
         let mut kept = Vec::new();
         for_each(snapshot, module, &|_| true, &mut |access| {
@@ -188,12 +197,7 @@ fn par_modules<T: Send>(program: &Program, work: impl Fn(ModuleId) -> T + Sync) 
     (0..program.modules.len()).into_par_iter().map(|index| work(ModuleId::at(index))).collect()
 }
 
-fn for_each(
-    program: &Program,
-    module: ModuleId,
-    wanted: &dyn Fn(FuncId) -> bool,
-    found: &mut dyn FnMut(Access),
-) {
+fn for_each(program: &Program, module: ModuleId, wanted: &dyn Fn(FuncId) -> bool, found: &mut dyn FnMut(Access)) {
     let facts = &program.modules[module.index()].facts;
     for index in 1..facts.functions.len() {
         let function = FuncIx::at(index);
@@ -216,7 +220,12 @@ fn for_each(
                 let alias = if kind.is_whole() { None } else { program.aliased(module, function, term) };
                 let place = alias.or_else(|| program.place(module, function, term));
                 let Some((place, receiver)) = place else { continue };
-                if is_private_cell(program, place, (module, function, term)) || receiver == Receiver::Fresh || program.is_confined(place) || (makes && receiver != Receiver::Global) || (dies && receiver == Receiver::Own) {
+                if is_private_cell(program, place, (module, function, term))
+                    || receiver == Receiver::Fresh
+                    || program.is_confined(place)
+                    || (makes && receiver != Receiver::Global)
+                    || (dies && receiver == Receiver::Own)
+                {
                     continue;
                 }
                 found(Access { place, kind, module, function: id, event: at, ctx: event.ctx, range, receiver, term });

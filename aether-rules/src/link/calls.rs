@@ -57,13 +57,14 @@ pub struct CallSite {
 /// The calls of library functions, by name.
 pub(super) type CallsByName = rustc_hash::FxHashMap<Qual, Vec<(ModuleId, CallIx)>>;
 
+/// What a module's functions call, each from where.
+type Edges = Vec<(FuncId, CallSite)>;
+
 /// Resolves every call of the program.
 pub(super) fn resolve(program: &mut Program) {
     let snapshot: &Program = program;
-    let resolved: Vec<(Vec<Callee>, Vec<(FuncId, CallSite)>)> = (0..snapshot.modules.len())
-        .into_par_iter()
-        .map(|index| module_calls(snapshot, ModuleId::at(index)))
-        .collect();
+    let resolved: Vec<(Vec<Callee>, Edges)> =
+        (0..snapshot.modules.len()).into_par_iter().map(|index| module_calls(snapshot, ModuleId::at(index))).collect();
     let mut callers = vec![Vec::new(); program.function_modules.len()];
     program.callees.clear();
     for (callees, edges) in resolved {
@@ -152,7 +153,8 @@ fn callee_of(program: &Program, module: ModuleId, call: CallIx) -> Callee {
     let first_argument = |method: FuncId| {
         let declaration = program.function(method);
         let is_method = declaration.class.is_some() && !declaration.flags.is_static;
-        let given = facts.args.get(call.args.0 as usize).filter(|arg| call.args.1 > 0 && arg.name == ArgumentName::Positional);
+        let given =
+            facts.args.get(call.args.0 as usize).filter(|arg| call.args.1 > 0 && arg.name == ArgumentName::Positional);
         given.filter(|_| is_method).map(|arg| program.receiver(module, function, arg.value))
     };
     match program.kind(module, call.callee) {
@@ -164,7 +166,9 @@ fn callee_of(program: &Program, module: ModuleId, call: CallIx) -> Callee {
         Kind::Method(function) => Callee::Function(function, receiver()),
         Kind::Class(class) => Callee::Class(class),
         Kind::Instance(class) => match program.member(Kind::Instance(class), sym!("__call__")) {
-            Kind::Method(function) => Callee::Function(function, program.receiver(module, function_ix(facts, call.ctx), call.callee)),
+            Kind::Method(function) => {
+                Callee::Function(function, program.receiver(module, function_ix(facts, call.ctx), call.callee))
+            }
             _ => Callee::Opaque,
         },
         _ => Callee::Opaque,
@@ -176,14 +180,7 @@ fn function_ix(facts: &crate::facts::ModuleFacts, ctx: CtxIx) -> FuncIx {
 }
 
 /// Lambdas handed to a builtin such as `sorted` run then and there.
-fn inline_callbacks(
-    program: &Program,
-    module: ModuleId,
-    call: CallIx,
-    callee: Callee,
-    run: &mut dyn FnMut(FuncId),
-) {
-    let Callee::Lib(name) = callee else { return };
+fn inline_callbacks(program: &Program, module: ModuleId, call: CallIx, callee: Callee, run: &mut dyn FnMut(FuncId)) {
     const IMMEDIATE: [Qual; 8] = [
         qual!("builtins.sorted"),
         qual!("builtins.min"),
@@ -194,6 +191,7 @@ fn inline_callbacks(
         qual!("builtins.all"),
         qual!("builtins.sum"),
     ];
+    let Callee::Lib(name) = callee else { return };
     if !IMMEDIATE.contains(&name) {
         return;
     }
@@ -302,8 +300,8 @@ impl Program {
             if found.len() >= MAX_OVERRIDES || seen > 256 {
                 break;
             }
-            let mro = self.classes[subclass.index()].mro.iter();
-            let replacement = mro.filter_map(|ancestor| self.classes[ancestor.index()].methods.get(&name)).next();
+            let mut mro = self.classes[subclass.index()].mro.iter();
+            let replacement = mro.find_map(|ancestor| self.classes[ancestor.index()].methods.get(&name));
             found.extend(replacement.copied().filter(|&replacement| replacement != method));
             pending.extend(&self.classes[subclass.index()].subclasses);
         }
@@ -316,8 +314,8 @@ impl Program {
     pub(super) fn property(&self, module: ModuleId, term: TermId) -> Option<FuncId> {
         let Term::Attr(base, name) = self.modules[module.index()].facts.terms.get(term) else { return None };
         let Kind::Instance(class) = self.kind(module, base) else { return None };
-        let mro = self.classes[class.index()].mro.iter();
-        let method = mro.filter_map(|ancestor| self.classes[ancestor.index()].methods.get(&name)).next()?;
+        let mut mro = self.classes[class.index()].mro.iter();
+        let method = mro.find_map(|ancestor| self.classes[ancestor.index()].methods.get(&name))?;
         self.function(*method).flags.is_property.then_some(*method)
     }
 }

@@ -8,8 +8,8 @@ use smallvec::SmallVec;
 
 use super::kind::{ClassId, FuncId, Kind, ModuleId};
 use super::program::Program;
-use crate::sym;
 use crate::facts::{ClassIx, EventKind, FuncIx, Qual, Sym, Term, TermId, VarIx};
+use crate::sym;
 
 /// What is known of one class of the program.
 #[derive(Clone, Debug, Default)]

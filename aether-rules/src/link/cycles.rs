@@ -53,7 +53,8 @@ pub(super) fn find(program: &Program, nested: &[Vec<Nested>]) -> Vec<LockCycle> 
     let mut used: Vec<(LockId, LockId)> = Vec::new();
     let mut cycles = Vec::new();
     for path in paths {
-        let steps: Vec<(LockId, LockId)> = path.iter().enumerate().map(|(at, &lock)| (lock, path[(at + 1) % path.len()])).collect();
+        let steps: Vec<(LockId, LockId)> =
+            path.iter().enumerate().map(|(at, &lock)| (lock, path[(at + 1) % path.len()])).collect();
         if steps.iter().any(|step| used.contains(step)) {
             continue;
         }
@@ -75,7 +76,9 @@ fn is_edge(program: &Program, one: &Nested) -> bool {
     let is_attr = |lock: LockId| matches!(program.lock(lock).place.root, PlaceRoot::Attr(..));
     let name = program.function(one.function).name;
     let in_constructor = name == sym!("__init__") || name == sym!("__new__");
-    if in_constructor && ((is_attr(outer) && one.held.owner == Owner::Own) || (is_attr(inner) && one.taken.owner == Owner::Own)) {
+    if in_constructor
+        && ((is_attr(outer) && one.held.owner == Owner::Own) || (is_attr(inner) && one.taken.owner == Owner::Own))
+    {
         return false; // Nobody else knows the object yet.
     }
     // Every known caller holds the inner lock already: taking it again waits for nobody.
@@ -91,10 +94,7 @@ fn is_edge(program: &Program, one: &Nested) -> bool {
 /// Whether it is known to be one lock that one thread holds at a time.
 fn excludes(program: &Program, lock: LockId) -> bool {
     let place = program.lock(lock).place;
-    let kind = match program.place_kind(place).role() {
-        Some(Role::Lock(kind)) => kind,
-        _ => return false,
-    };
+    let Some(Role::Lock(kind)) = program.place_kind(place).role() else { return false };
     place.path == Qual::ROOT && matches!(kind, LockKind::Lock | LockKind::RLock | LockKind::Condition)
 }
 

@@ -22,8 +22,8 @@ pub(super) fn method(program: &Program, function: FuncId) -> Option<Root> {
     let class = program.class_of(function)?;
     let declaration = program.function(function);
     declaration.class?;
-    let bases = program.lib_bases(class).iter();
-    let runs_on = bases.filter_map(|&base| program.models.method(base, declaration.name)).next()?;
+    let mut bases = program.lib_bases(class).iter();
+    let runs_on = bases.find_map(|&base| program.models.method(base, declaration.name))?;
     if program.runs_on_loop(function, runs_on) {
         return None;
     }
@@ -31,7 +31,16 @@ pub(super) fn method(program: &Program, function: FuncId) -> Option<Root> {
     let own_self = runs_on == RunsOn::Server;
     let span = program.function_span(function);
     let self_parallel = runs_on.is_self_parallel();
-    Some(Root { function, runs_on, self_parallel, shares_self: !own_self, own_self, handed: Handed::Over, span, started: None })
+    Some(Root {
+        function,
+        runs_on,
+        self_parallel,
+        shares_self: !own_self,
+        own_self,
+        handed: Handed::Over,
+        span,
+        started: None,
+    })
 }
 
 /// `client.on_message = handler`.
@@ -62,7 +71,16 @@ pub(super) fn called(program: &Program, module: ModuleId, started: Started, span
 
 fn callback(function: FuncId, runs_on: RunsOn, span: Span) -> Root {
     let self_parallel = runs_on.is_self_parallel();
-    Root { function, runs_on, self_parallel, shares_self: true, own_self: false, handed: Handed::Over, span, started: None }
+    Root {
+        function,
+        runs_on,
+        self_parallel,
+        shares_self: true,
+        own_self: false,
+        handed: Handed::Over,
+        span,
+        started: None,
+    }
 }
 
 /// `add_GreeterServicer_to_server(Greeter(), server)`, as generated for gRPC: one object serves every thread.

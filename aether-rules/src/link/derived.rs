@@ -30,7 +30,10 @@ impl Program {
     /// The read that a write-back started with: the last access to the place before it in the same function.
     pub fn read_before(&self, access: &Access) -> Option<&Access> {
         let earlier = self.accesses(access.place).iter().filter(|other| {
-            other.module == access.module && other.function == access.function && other.event < access.event && !other.kind.writes()
+            other.module == access.module
+                && other.function == access.function
+                && other.event < access.event
+                && !other.kind.writes()
         });
         earlier.max_by_key(|other| other.event)
     }
@@ -45,9 +48,10 @@ impl Program {
             has(a.term) && has(b.term)
         };
         facts.events_of(function).iter().any(|event| match event.kind {
-            EventKind::Store(_, value) | EventKind::Augment(_, value) | EventKind::Return(value) | EventKind::Yield(value) => {
-                parts(&[value])
-            }
+            EventKind::Store(_, value)
+            | EventKind::Augment(_, value)
+            | EventKind::Return(value)
+            | EventKind::Yield(value) => parts(&[value]),
             EventKind::Call(call) => parts(&facts.args_of(call).iter().map(|arg| arg.value).collect::<Vec<_>>()),
             _ => false,
         })
@@ -108,7 +112,9 @@ impl Search<'_> {
             }),
             // A method of the old value may well be `copy`, which is copy-on-write; an argument is not.
             Term::Call(call) => facts.args_of(call).iter().any(|arg| self.mentions(arg.value, hops)),
-            Term::Name(_) if hops < MAX_HOPS => self.local_value(value).is_some_and(|value| self.computes(value, hops + 1)),
+            Term::Name(_) if hops < MAX_HOPS => {
+                self.local_value(value).is_some_and(|value| self.computes(value, hops + 1))
+            }
             _ => false,
         }
     }
@@ -122,7 +128,9 @@ impl Search<'_> {
         match facts.terms.get(term) {
             Term::Operation(a, b) => self.mentions(a, hops) || self.mentions(b, hops),
             Term::Call(call) => self.reads_element(call),
-            Term::Name(_) if hops < MAX_HOPS => self.local_value(term).is_some_and(|value| self.mentions(value, hops + 1)),
+            Term::Name(_) if hops < MAX_HOPS => {
+                self.local_value(term).is_some_and(|value| self.mentions(value, hops + 1))
+            }
             _ => false,
         }
     }

@@ -18,7 +18,9 @@ impl Program {
     /// Whether a call of `function` can get to a step that stands in `ctx`.
     pub(super) fn can_reach(&self, function: FuncId, ctx: CtxIx, site: &CallSite) -> bool {
         let (caller_module, _) = self.func_local(site.caller);
-        let EventKind::Call(call) = self.module(caller_module).facts.events[site.event.index()].kind else { return true };
+        let EventKind::Call(call) = self.module(caller_module).facts.events[site.event.index()].kind else {
+            return true;
+        };
         let (module, local) = self.func_local(function);
         let facts = &self.module(module).facts;
         facts.ctx_chain(ctx).all(|(_, ctx)| match ctx.kind {
@@ -35,7 +37,9 @@ impl Program {
         let (module, local) = self.func_local(function);
         let facts = &self.module(module).facts;
         facts.ctx_chain(ctx).any(|(_, ctx)| match ctx.kind {
-            CtxKind::Branch(test, _) => self.mentions(module, test, 0, &|term| self.parameter_of(module, local, term).is_some()),
+            CtxKind::Branch(test, _) => {
+                self.mentions(module, test, 0, &|term| self.parameter_of(module, local, term).is_some())
+            }
             _ => false,
         })
     }
@@ -53,10 +57,17 @@ impl Program {
         let facts = &self.module(module).facts;
         let Term::Call(call) = facts.terms.get(term) else { return false };
         let callee = facts.calls[call.index()].callee;
-        let names = [qual!("threading.get_ident"), qual!("_thread.get_ident"), qual!("threading.current_thread"), qual!("threading.currentThread")];
+        let names = [
+            qual!("threading.get_ident"),
+            qual!("_thread.get_ident"),
+            qual!("threading.current_thread"),
+            qual!("threading.currentThread"),
+        ];
         match (self.kind(module, callee), facts.terms.get(callee)) {
             (Kind::Lib(name), _) if names.contains(&name) => true,
-            (_, Term::Attr(_, name)) => [sym!("locked"), sym!("_is_owned"), sym!("get_ident"), sym!("current_thread")].contains(&name),
+            (_, Term::Attr(_, name)) => {
+                [sym!("locked"), sym!("_is_owned"), sym!("get_ident"), sym!("current_thread")].contains(&name)
+            }
             _ => false,
         }
     }
@@ -70,7 +81,9 @@ impl Program {
             return true;
         }
         match facts.terms.get(term) {
-            Term::Call(call) => facts.args_of(call).iter().any(|arg| self.mentions(module, arg.value, depth + 1, wanted)),
+            Term::Call(call) => {
+                facts.args_of(call).iter().any(|arg| self.mentions(module, arg.value, depth + 1, wanted))
+            }
             // `me = get_ident()` two lines earlier.
             Term::Name(_) => {
                 let values = facts.var_of(term).map(|var| &facts.vars[var.index()].values[..]).unwrap_or_default();
@@ -92,7 +105,14 @@ impl Program {
         (of == function && !is_self && rest.iter().all(|&value| value == default)).then_some(position)
     }
 
-    fn decided(&self, module: ModuleId, function: FuncIx, test: TermId, call: (ModuleId, CallIx), depth: usize) -> Option<bool> {
+    fn decided(
+        &self,
+        module: ModuleId,
+        function: FuncIx,
+        test: TermId,
+        call: (ModuleId, CallIx),
+        depth: usize,
+    ) -> Option<bool> {
         if depth > MAX_DEPTH {
             return None;
         }
@@ -131,7 +151,13 @@ impl Program {
     }
 
     /// The literal that a call gives to the parameter a name stands for.
-    fn passed(&self, module: ModuleId, function: FuncIx, name: TermId, (caller, call): (ModuleId, CallIx)) -> Option<Const> {
+    fn passed(
+        &self,
+        module: ModuleId,
+        function: FuncIx,
+        name: TermId,
+        (caller, call): (ModuleId, CallIx),
+    ) -> Option<Const> {
         let position = usize::from(self.parameter_of(module, function, name)?);
         let declaration = &self.module(module).facts.functions[function.index()];
         let param = declaration.params.get(position)?;

@@ -32,7 +32,8 @@ impl InferredGuard {
 impl Program {
     /// The lock that guards a place, by how it is used: held by some write, and by most accesses.
     pub fn inferred_guard(&self, place: Place) -> Option<InferredGuard> {
-        let accesses: Vec<&Access> = self.accesses(place).iter().filter(|access| self.counts_for_guard(access)).collect();
+        let accesses: Vec<&Access> =
+            self.accesses(place).iter().filter(|access| self.counts_for_guard(access)).collect();
         let held: Vec<_> = accesses.iter().map(|access| self.held_at_access(access)).collect();
         let mut locks: Vec<LockId> = held.iter().flat_map(|held| held.iter().collect::<Vec<_>>()).collect();
         locks.sort_unstable();
@@ -66,7 +67,8 @@ impl Program {
         }
         let siblings = self.accesses(access.place).iter();
         !siblings.filter(|other| other.function == access.function && other.event > access.event).any(|other| {
-            other.event.0 - access.event.0 <= 3 && !matches!(other.kind, AccessKind::Touch(super::access::Touch::Whole))
+            other.event.0 - access.event.0 <= 3
+                && !matches!(other.kind, AccessKind::Touch(super::access::Touch::Whole))
                 && other.range.contains_range(access.range)
         })
     }

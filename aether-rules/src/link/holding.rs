@@ -12,7 +12,9 @@ use super::kind::{FuncId, Kind, ModuleId};
 use super::locks::LockId;
 use super::places::{Place, PlaceRoot};
 use super::program::Program;
-use crate::facts::{CallIx, Const, CtxIx, CtxKind, EventIx, EventKind, FuncIx, Qual, ScopeKind, Term, TermId, WithKind};
+use crate::facts::{
+    CallIx, Const, CtxIx, CtxKind, EventIx, EventKind, FuncIx, Qual, ScopeKind, Term, TermId, WithKind,
+};
 use crate::model::Role;
 use crate::source::Span;
 use crate::{qual, sym};
@@ -115,7 +117,15 @@ pub(super) fn acquisitions(program: &Program, module: ModuleId) -> Vec<Acquisiti
         for lock in program.locks_of_decorators(id) {
             let owner = program.owner_in_decorator(lock);
             let span = program.function_span(id);
-            found.push(Acquisition { function: id, lock, owner, term: TermId::OPAQUE, ctx: facts.functions[index].body, event: None, span });
+            found.push(Acquisition {
+                function: id,
+                lock,
+                owner,
+                term: TermId::OPAQUE,
+                ctx: facts.functions[index].body,
+                event: None,
+                span,
+            });
         }
     }
     found.sort_by_key(|acquisition| acquisition.span.order());
@@ -155,7 +165,13 @@ impl Program {
         self.lock_and_owner_within(module, function, term, 0)
     }
 
-    fn lock_and_owner_within(&self, module: ModuleId, function: FuncIx, term: TermId, depth: usize) -> Option<(LockId, Owner)> {
+    fn lock_and_owner_within(
+        &self,
+        module: ModuleId,
+        function: FuncIx,
+        term: TermId,
+        depth: usize,
+    ) -> Option<(LockId, Owner)> {
         const MAX_DEPTH: usize = 3;
         let lock = self.lock_of(module, function, term)?;
         let place = self.lock(lock).place;
@@ -171,7 +187,9 @@ impl Program {
             {
                 return Some(found);
             }
-            let one = values.iter().all(|&value| matches!(cell_facts.terms.get(value), Term::Call(_) | Term::Param(..) | Term::Const(Const::None)));
+            let one = values.iter().all(|&value| {
+                matches!(cell_facts.terms.get(value), Term::Call(_) | Term::Param(..) | Term::Const(Const::None))
+            });
             let named = matches!(facts.terms.get(term), Term::Name(_));
             return Some((lock, if one && named { Owner::Closure } else { Owner::Unknown }));
         }
@@ -281,17 +299,13 @@ impl Program {
                     let found = if takes { self.lock_of(module, function, term) } else { None };
                     (found == Some(lock)).then_some((term, range))
                 });
-                match direct {
-                    Some((term, range)) => {
-                        let (lock, owner) = self.lock_and_owner(module, function, term).unwrap_or((lock, Owner::Unknown));
-                        Held { lock, owner, term, span: self.span(module, range) }
-                    }
-                    None => {
-                        let range = calls.map(|(_, range)| range).next().unwrap_or(facts.functions[function.index()].name_range);
-                        let owner = Owner::Unknown;
-                        Held { lock, owner, term: TermId::OPAQUE, span: self.span(module, range) }
-                    }
+                if let Some((term, range)) = direct {
+                    let (lock, owner) = self.lock_and_owner(module, function, term).unwrap_or((lock, Owner::Unknown));
+                    return Held { lock, owner, term, span: self.span(module, range) };
                 }
+                let range =
+                    calls.map(|(_, range)| range).next().unwrap_or(facts.functions[function.index()].name_range);
+                Held { lock, owner: Owner::Unknown, term: TermId::OPAQUE, span: self.span(module, range) }
             })
             .collect()
     }
@@ -313,7 +327,14 @@ impl Program {
     }
 
     /// Whether a lock that a `with` took is released by hand inside the block before a step.
-    fn given_away(&self, module: ModuleId, function: FuncIx, lock: LockId, with: CtxIx, event: Option<EventIx>) -> bool {
+    fn given_away(
+        &self,
+        module: ModuleId,
+        function: FuncIx,
+        lock: LockId,
+        with: CtxIx,
+        event: Option<EventIx>,
+    ) -> bool {
         let Some(event) = event else { return false };
         let facts = &self.module(module).facts;
         let first = facts.functions[function.index()].events.start;
@@ -348,7 +369,9 @@ impl Program {
         let values = self.stored_values(place);
         let plain = |module: ModuleId, value: TermId| match self.kind(module, value) {
             Kind::Object(class) if class == qual!("threading.Lock") || class == qual!("multiprocessing.Lock") => true,
-            Kind::Object(class) if class == qual!("threading.Semaphore") || class == qual!("threading.BoundedSemaphore") => {
+            Kind::Object(class)
+                if class == qual!("threading.Semaphore") || class == qual!("threading.BoundedSemaphore") =>
+            {
                 self.is_single(module, value)
             }
             Kind::None => true,

@@ -9,7 +9,6 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::kind::ModuleId;
 use crate::facts::{Import, Qual, Sym};
-use crate::model::objects;
 
 /// The modules of the program by name.
 #[derive(Debug, Default)]
@@ -32,8 +31,7 @@ impl ModuleIndex {
         let mut index = Self::default();
         for (position, path) in paths.enumerate() {
             let stem = path.rsplit_once('.').map_or(path, |(stem, _)| stem);
-            let mut parts: Vec<Sym> =
-                stem.split('/').filter(|part| !matches!(*part, "" | ".")).map(Sym::new).collect();
+            let mut parts: Vec<Sym> = stem.split('/').filter(|part| !matches!(*part, "" | ".")).map(Sym::new).collect();
             let is_package = parts.last() == Some(&Sym::new("__init__"));
             if is_package {
                 parts.pop();
@@ -78,7 +76,7 @@ impl ModuleIndex {
 
     fn absolute(&self, importer: ModuleId, name: &[Sym]) -> Option<ModuleId> {
         let (&first, &last) = (name.first()?, name.last()?);
-        if objects::is_library_root(first) {
+        if is_library_root(first) {
             return None;
         }
         let own = &self.parts[importer.index()];
@@ -100,4 +98,41 @@ impl ModuleIndex {
 pub(super) fn library_name(import: &Import) -> Qual {
     let root = (0..import.level).fold(Qual::ROOT, |name, _| name.child(Sym::new(".")));
     import.module.iter().fold(root, |name, &part| name.child(part))
+}
+
+/// Top-level modules that always mean the library, even when the program under analysis contains them: whoever lints
+/// the standard library itself wants `threading.Lock` to be a lock all the same.
+fn is_library_root(module: Sym) -> bool {
+    const ROOTS: &[&str] = &[
+        "threading",
+        "_thread",
+        "queue",
+        "_queue",
+        "asyncio",
+        "concurrent",
+        "multiprocessing",
+        "contextvars",
+        "weakref",
+        "warnings",
+        "_warnings",
+        "signal",
+        "collections",
+        "itertools",
+        "functools",
+        "contextlib",
+        "sys",
+        "os",
+        "time",
+        "typing",
+        "socketserver",
+        "subprocess",
+        "builtins",
+        "copy",
+        "atexit",
+        "inspect",
+        "logging",
+    ];
+    static SET: std::sync::LazyLock<FxHashSet<Sym>> =
+        std::sync::LazyLock::new(|| ROOTS.iter().map(|name| Sym::new(name)).collect());
+    SET.contains(&module)
 }

@@ -109,7 +109,9 @@ fn join_objects(a: Qual, b: Qual) -> Kind {
             }
             _ => Kind::Mixed,
         },
-        (Some(Role::Container(_)), Some(Role::Container(_))) if objects::method_owner(a) == objects::method_owner(b) => {
+        (Some(Role::Container(_)), Some(Role::Container(_)))
+            if objects::method_owner(a) == objects::method_owner(b) =>
+        {
             Kind::Object(objects::method_owner(a))
         }
         _ => Kind::Mixed,

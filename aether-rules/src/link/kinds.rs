@@ -15,22 +15,24 @@ use super::program::{ImportTarget, Program};
 use crate::facts::{
     CallIx, Const, Container, EventKind, FuncIx, NameTarget, Qual, ScopeKind, Sym, Term, TermId, VarIx,
 };
-use crate::model::{objects, spawns};
+use crate::model::objects;
 use crate::{qual, sym};
 
 /// How often facts may travel one more assignment, call or import.
 const ROUNDS: usize = 3;
 
 /// How many assignments to one name are looked at: generated code assigns thousands of times.
-const MAX_VALUES: usize = 32;
+pub(super) const MAX_VALUES: usize = 32;
 
 /// Fills imports, classes and kinds.
 pub(super) fn infer(program: &mut Program) {
     link_imports(program);
     program.var_kinds = program.modules.iter().map(|module| vec![Kind::Unknown; module.facts.vars.len()]).collect();
     program.returns = vec![Kind::Unknown; program.function_modules.len()];
-    let collected: Vec<_> =
-        (0..program.modules.len()).into_par_iter().map(|index| classes::collect(program, ModuleId::at(index))).collect();
+    let collected: Vec<_> = (0..program.modules.len())
+        .into_par_iter()
+        .map(|index| classes::collect(program, ModuleId::at(index)))
+        .collect();
     for (infos, elements) in collected {
         program.classes.extend(infos);
         program.elements.push(elements);
@@ -106,14 +108,10 @@ fn round(program: &mut Program) {
             (0..vars.len()).map(|var| variable(snapshot, module, VarIx::at(var))).collect()
         })
         .collect();
-    let attr_kinds: Vec<Vec<(Sym, Kind)>> = (0..snapshot.classes.len())
-        .into_par_iter()
-        .map(|index| attributes(snapshot, ClassId::at(index)))
-        .collect();
-    let returns: Vec<Kind> = (0..snapshot.function_modules.len())
-        .into_par_iter()
-        .map(|index| result(snapshot, FuncId::at(index)))
-        .collect();
+    let attr_kinds: Vec<Vec<(Sym, Kind)>> =
+        (0..snapshot.classes.len()).into_par_iter().map(|index| attributes(snapshot, ClassId::at(index))).collect();
+    let returns: Vec<Kind> =
+        (0..snapshot.function_modules.len()).into_par_iter().map(|index| result(snapshot, FuncId::at(index))).collect();
     program.var_kinds = var_kinds;
     program.returns = returns;
     for (info, kinds) in program.classes.iter_mut().zip(attr_kinds) {
@@ -155,7 +153,8 @@ fn result(program: &Program, function: FuncId) -> Kind {
     let declaration = &facts.functions[local.index()];
     if declaration.flags.is_generator {
         // A decorator makes something else of it: a context manager, a serialised iterator, a fixture.
-        let is_plain = declaration.decorators.is_empty() || declaration.flags.is_static || declaration.flags.is_classmethod;
+        let is_plain =
+            declaration.decorators.is_empty() || declaration.flags.is_static || declaration.flags.is_classmethod;
         return if is_plain { Kind::Object(qual!("builtins.generator")) } else { Kind::Unknown };
     }
     let declared = program.annotated(module, declaration.returns);
@@ -176,7 +175,7 @@ impl Program {
     }
 
     /// The same, `depth` containers deep: what a container holds may be an element of the container itself.
-    fn kind_within(&self, module: ModuleId, term: TermId, depth: usize) -> Kind {
+    pub(super) fn kind_within(&self, module: ModuleId, term: TermId, depth: usize) -> Kind {
         let facts = &self.modules[module.index()].facts;
         match facts.terms.get(term) {
             Term::Opaque | Term::Item(..) => Kind::Unknown,
@@ -197,7 +196,9 @@ impl Program {
             Term::Entered(inner) => self.entered(module, inner, depth),
             Term::Awaited(inner) => self.kind_within(module, inner, depth),
             Term::Unpacked(..) => Kind::Unknown,
-            Term::And(a, b) | Term::Or(a, b) | Term::Either(a, b) => self.kind_within(module, a, depth).join(self.kind_within(module, b, depth)),
+            Term::And(a, b) | Term::Or(a, b) | Term::Either(a, b) => {
+                self.kind_within(module, a, depth).join(self.kind_within(module, b, depth))
+            }
             Term::Operation(a, b) => match (self.kind_within(module, a, depth), self.kind_within(module, b, depth)) {
                 (Kind::Immutable, _) | (_, Kind::Immutable) => Kind::Immutable,
                 (Kind::Object(class), _) if objects::role_of(class).is_some() => Kind::Object(class),
@@ -224,7 +225,7 @@ impl Program {
         }
     }
 
-    fn global(&self, module: ModuleId, name: Sym) -> Kind {
+    pub(super) fn global(&self, module: ModuleId, name: Sym) -> Kind {
         match self.globals[module.index()].get(&name) {
             Some(var) => self.var_kinds[module.index()][var.index()],
             None => match self.index.submodule(module, name) {
@@ -318,7 +319,8 @@ impl Program {
 
     fn library_result(&self, module: ModuleId, call: CallIx, name: Qual, depth: usize) -> Kind {
         let facts = &self.modules[module.index()].facts;
-        let first = || facts.positional(call, 0).map_or(Kind::Unknown, |arg| self.kind_within(module, arg.value, depth));
+        let first =
+            || facts.positional(call, 0).map_or(Kind::Unknown, |arg| self.kind_within(module, arg.value, depth));
         if name == qual!("builtins.super") {
             let function = facts.function_of_ctx(facts.calls[call.index()].ctx);
             return match self.enclosing_class(module, function) {
@@ -345,7 +347,8 @@ impl Program {
         }
         if name == qual!("itertools.count") {
             // Integers from a C counter are handed out atomically; other steps are computed.
-            let fast = facts.args_of(call).iter().all(|arg| matches!(facts.terms.get(arg.value), Term::Const(Const::Int(_))));
+            let fast =
+                facts.args_of(call).iter().all(|arg| matches!(facts.terms.get(arg.value), Term::Const(Const::Int(_))));
             return Kind::Object(if fast { name } else { qual!("builtins.iterator") });
         }
         let made = objects::result_of(name);
@@ -377,112 +380,6 @@ impl Program {
             },
             other => other,
         }
-    }
-
-    /// What iterating over a term gives.
-    pub fn element_kind(&self, module: ModuleId, iterable: TermId, depth: usize) -> Kind {
-        const MAX_DEPTH: usize = 3;
-        let facts = &self.modules[module.index()].facts;
-        if depth > MAX_DEPTH {
-            return Kind::Unknown;
-        }
-        let join = |terms: &[TermId]| terms.iter().take(MAX_VALUES).fold(Kind::Unknown, |kind, &term| kind.join(self.kind_within(module, term, depth + 1)));
-        match facts.terms.get(iterable) {
-            Term::Display(_, list) => join(facts.terms.list(list)),
-            Term::Comp(_, element) => self.kind_within(module, element, depth + 1),
-            Term::Name(_) => {
-                let Some(var) = facts.var_of(iterable) else { return Kind::Unknown };
-                let values = facts.vars[var.index()].values.iter().take(MAX_VALUES);
-                let from_values = values.fold(Kind::Unknown, |kind, &value| {
-                    kind.join(self.element_kind(module, value, depth + 1))
-                });
-                let added = self.elements[module.index()].get(&var);
-                from_values.join(added.map_or(Kind::Unknown, |terms| join(terms)))
-            }
-            Term::Attr(base, name) => match self.kind_within(module, base, depth + 1) {
-                Kind::Instance(class) | Kind::Class(class) => self.attr_elements(class, name, depth),
-                _ => Kind::Unknown,
-            },
-            Term::Call(call) => {
-                // `list(x)`, `sorted(x)`, `x.values()`, `x.copy()`: the elements of x.
-                match facts.terms.get(facts.calls[call.index()].callee) {
-                    Term::Attr(base, name) if name == sym!("values") || name == sym!("copy") => {
-                        self.element_kind(module, base, depth + 1)
-                    }
-                    Term::Name(_) => facts.positional(call, 0).map_or(Kind::Unknown, |arg| {
-                        self.element_kind(module, arg.value, depth + 1)
-                    }),
-                    _ => Kind::Unknown,
-                }
-            }
-            _ => Kind::Unknown,
-        }
-    }
-
-    fn attr_elements(&self, class: ClassId, name: Sym, depth: usize) -> Kind {
-        let mut kind = Kind::Unknown;
-        for &ancestor in &self.classes[class.index()].mro {
-            let (module, _) = self.class_local(ancestor);
-            let Some(attr) = self.classes[ancestor.index()].attrs.get(&name) else { continue };
-            for &(_, value) in &attr.stores {
-                kind = kind.join(self.element_kind(module, value, depth + 1));
-            }
-            for &element in attr.elements.iter().take(MAX_VALUES) {
-                kind = kind.join(self.kind_within(module, element, depth + 1));
-            }
-        }
-        kind
-    }
-
-    /// What an annotation says a value is.
-    pub fn annotated(&self, module: ModuleId, annotation: TermId) -> Kind {
-        let facts = &self.modules[module.index()].facts;
-        match facts.terms.get(annotation) {
-            Term::Opaque => Kind::Unknown,
-            Term::Const(Const::None) => Kind::None,
-            // A forward reference: a plain name in quotes.
-            Term::Const(Const::Str(name)) => instance_of(self.global(module, name)),
-            Term::Operation(a, b) => self.annotated(module, a).join(self.annotated(module, b)),
-            Term::Item(base, inner) => {
-                let generic = self.kind(module, base);
-                let transparent = [
-                    qual!("typing.Optional"),
-                    qual!("typing.ClassVar"),
-                    qual!("typing.Final"),
-                    qual!("typing.Annotated"),
-                    qual!("typing_extensions.Annotated"),
-                    qual!("typing.Union"),
-                ];
-                match generic {
-                    Kind::Lib(name) if transparent.contains(&name) => match facts.terms.get(inner) {
-                        Term::Display(Container::Tuple, list) => {
-                            let parts = facts.terms.list(list);
-                            let is_union = name == qual!("typing.Union");
-                            let parts = if is_union { parts } else { &parts[..parts.len().min(1)] };
-                            parts.iter().fold(Kind::Unknown, |kind, &part| kind.join(self.annotated(module, part)))
-                        }
-                        _ => self.annotated(module, inner),
-                    },
-                    other => instance_of(other),
-                }
-            }
-            _ => instance_of(self.kind(module, annotation)),
-        }
-    }
-}
-
-/// An object of what an annotation names.
-fn instance_of(named: Kind) -> Kind {
-    match named {
-        Kind::Class(class) => Kind::Instance(class),
-        Kind::Lib(name) => match objects::role_of(name) {
-            Some(objects::Role::Immutable) => Kind::Immutable,
-            Some(_) => Kind::Object(name),
-            None if spawns::is_known_class(name) => Kind::Object(name),
-            None => Kind::Unknown,
-        },
-        Kind::None => Kind::None,
-        _ => Kind::Unknown,
     }
 }
 

@@ -19,7 +19,9 @@ pub(super) fn calls(program: &Program) -> FxHashMap<FuncId, Vec<CallSite>> {
         let facts = &contents.facts;
         for index in 0..facts.functions.len() {
             let function = FuncIx::at(index);
-            let Some(class) = facts.functions[index].class.map(|class| program.class_id(module, class)) else { continue };
+            let Some(class) = facts.functions[index].class.map(|class| program.class_id(module, class)) else {
+                continue;
+            };
             if program.class(class).subclasses.is_empty() {
                 continue;
             }
@@ -46,9 +48,15 @@ pub(super) fn calls(program: &Program) -> FxHashMap<FuncId, Vec<CallSite>> {
     found
 }
 
-fn is_unresolved(program: &Program, module: ModuleId, function: FuncIx, (class, call, name): (ClassId, crate::facts::CallIx, Sym)) -> bool {
+fn is_unresolved(
+    program: &Program,
+    module: ModuleId,
+    function: FuncIx,
+    (class, call, name): (ClassId, crate::facts::CallIx, Sym),
+) -> bool {
     let base = program.module(module).facts.receiver_of(call);
-    let is_own = program.kind(module, base) == Kind::Instance(class) && program.receiver(module, function, base) == Receiver::Own;
+    let is_own = program.kind(module, base) == Kind::Instance(class)
+        && program.receiver(module, function, base) == Receiver::Own;
     let is_opaque = matches!(program.callee(module, call), Callee::Opaque | Callee::Lib(_));
     is_own && is_opaque && !program.is_method(class, name) && !program.class(class).attrs.contains_key(&name)
 }
@@ -63,8 +71,8 @@ fn mixed_in(program: &Program, class: ClassId, name: Sym) -> Vec<FuncId> {
             continue;
         }
         seen.push(subclass);
-        let mro = program.class(subclass).mro.iter();
-        found.extend(mro.filter_map(|&ancestor| program.class(ancestor).methods.get(&name)).next());
+        let mut mro = program.class(subclass).mro.iter();
+        found.extend(mro.find_map(|&ancestor| program.class(ancestor).methods.get(&name)));
         pending.extend(&program.class(subclass).subclasses);
     }
     found.sort_unstable();

@@ -77,16 +77,34 @@ pub(super) struct Nesting {
 
 /// Follows every acquisition up the call graph, and looks at what is held on the way.
 fn compute(program: &Program) -> Nesting {
-    let all: Vec<Acquisition> = (0..program.modules.len()).flat_map(|index| acquisitions(program, ModuleId::at(index))).collect();
-    let mut nesting = Nesting { acquisitions: Vec::new(), taken: FxHashMap::default(), nested: vec![Vec::new(); program.modules.len()], cycles: Vec::new() };
+    let all: Vec<Acquisition> =
+        (0..program.modules.len()).flat_map(|index| acquisitions(program, ModuleId::at(index))).collect();
+    let mut nesting = Nesting {
+        acquisitions: Vec::new(),
+        taken: FxHashMap::default(),
+        nested: vec![Vec::new(); program.modules.len()],
+        cycles: Vec::new(),
+    };
     let mut pending = VecDeque::new();
     for acquisition in &all {
         let conditional = program.depends_on_parameter(acquisition.function, acquisition.ctx);
-        let taken = Taken { lock: acquisition.lock, owner: acquisition.owner, conditional, via: Via::Here(*acquisition), calls: 0 };
+        let taken = Taken {
+            lock: acquisition.lock,
+            owner: acquisition.owner,
+            conditional,
+            via: Via::Here(*acquisition),
+            calls: 0,
+        };
         nesting.add(acquisition.function, taken, &mut pending);
         let held = program.holding(acquisition.function, acquisition.event, acquisition.ctx);
         let (module, _) = program.func_local(acquisition.function);
-        nesting.note(program, acquisition.function, (held, acquisition.event, acquisition.ctx), taken, program.span(module, acquisition.span.range));
+        nesting.note(
+            program,
+            acquisition.function,
+            (held, acquisition.event, acquisition.ctx),
+            taken,
+            program.span(module, acquisition.span.range),
+        );
     }
     let through_mixins = super::mixins::calls(program);
     let mut held_at: FxHashMap<(FuncId, EventIx, CtxIx), Vec<Held>> = FxHashMap::default();
@@ -97,9 +115,16 @@ fn compute(program: &Program) -> Nesting {
             let Some(seen) = at_call_site(program, function, taken, index, site) else { continue };
             nesting.add(site.caller, seen, &mut pending);
             let key = (site.caller, site.event, site.ctx);
-            let held = held_at.entry(key).or_insert_with(|| program.holding(site.caller, Some(site.event), site.ctx)).clone();
+            let held =
+                held_at.entry(key).or_insert_with(|| program.holding(site.caller, Some(site.event), site.ctx)).clone();
             let (module, _) = program.func_local(site.caller);
-            nesting.note(program, site.caller, (held, Some(site.event), site.ctx), seen, program.span(module, site.range));
+            nesting.note(
+                program,
+                site.caller,
+                (held, Some(site.event), site.ctx),
+                seen,
+                program.span(module, site.range),
+            );
         }
     }
     for nested in &mut nesting.nested {
@@ -112,7 +137,10 @@ fn compute(program: &Program) -> Nesting {
 
 /// What a caller takes by one call of a function that takes a lock.
 fn at_call_site(program: &Program, function: FuncId, taken: Taken, index: u32, site: &CallSite) -> Option<Taken> {
-    if taken.calls >= MAX_CALLS || !program.runs_body(function, site) || !program.can_reach(function, taken.via.ctx(), site) {
+    if taken.calls >= MAX_CALLS
+        || !program.runs_body(function, site)
+        || !program.can_reach(function, taken.via.ctx(), site)
+    {
         return None;
     }
     if let PlaceRoot::Cell(module, var) = program.lock(taken.lock).place.root {
@@ -143,7 +171,14 @@ impl Nesting {
         }
     }
 
-    fn note(&mut self, program: &Program, function: FuncId, at: (Vec<Held>, Option<EventIx>, CtxIx), taken: Taken, span: Span) {
+    fn note(
+        &mut self,
+        program: &Program,
+        function: FuncId,
+        at: (Vec<Held>, Option<EventIx>, CtxIx),
+        taken: Taken,
+        span: Span,
+    ) {
         let (held, event, ctx) = at;
         let (module, _) = program.func_local(function);
         if held.is_empty() || program.asks_for_holder(module, ctx) {
@@ -159,7 +194,10 @@ impl Nesting {
         };
         for held in held {
             let known = self.nested[module.index()].iter().any(|one| {
-                one.span == span && one.held.lock == held.lock && one.taken.lock == taken.lock && one.taken.owner == taken.owner
+                one.span == span
+                    && one.held.lock == held.lock
+                    && one.taken.lock == taken.lock
+                    && one.taken.owner == taken.owner
             });
             if !known {
                 self.nested[module.index()].push(Nested { function, held, taken, span, all_held: all_held.clone() });

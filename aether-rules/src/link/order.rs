@@ -94,7 +94,9 @@ impl Program {
         let is_queue = self.kind(module, base).role() == Some(Role::Queue);
         let waits_for_all = name == sym!("join") && facts.positional(call, 1).is_none();
         let is_future = name == sym!("result") || (name == sym!("get") && self.is_async_result(module, base));
-        no_strings && names.contains(&name) && !(is_queue && name == sym!("get"))
+        no_strings
+            && names.contains(&name)
+            && !(is_queue && name == sym!("get"))
             && (waits_for_all || is_future || name == sym!("shutdown"))
     }
 
@@ -119,7 +121,9 @@ impl Program {
             return facts.calls[started.call.index()].usage != Usage::Awaited;
         }
         // Started and joined in the same round of the loop.
-        let loops = |ctx| facts.ctx_chain(ctx).find(|(_, ctx)| matches!(ctx.kind, CtxKind::For(_) | CtxKind::While)).map(|(at, _)| at);
+        let loops = |ctx| {
+            facts.ctx_chain(ctx).find(|(_, ctx)| matches!(ctx.kind, CtxKind::For(_) | CtxKind::While)).map(|(at, _)| at)
+        };
         let waits_in = facts.events.get(until.index()).and_then(|event| loops(event.ctx));
         let starts_in = loops(started.ctx);
         starts_in.is_none() || waits_in != starts_in

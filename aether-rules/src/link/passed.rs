@@ -76,7 +76,8 @@ fn called(program: &Program, module: ModuleId) -> Vec<((FuncId, u16), Kind)> {
         let callee = program.callee(module, call);
         let (target, bound) = match callee {
             Callee::Function(target, _) => {
-                let is_bound = matches!(program.kind(module, facts.calls[index].callee), Kind::Method(_) | Kind::Instance(_));
+                let is_bound =
+                    matches!(program.kind(module, facts.calls[index].callee), Kind::Method(_) | Kind::Instance(_));
                 (target, usize::from(is_bound))
             }
             Callee::Class(_) => match program.expand(callee).first() {
@@ -92,7 +93,11 @@ fn called(program: &Program, module: ModuleId) -> Vec<((FuncId, u16), Kind)> {
                 ArgumentName::Keyword(name) => params.iter().position(|param| param.name == name),
                 ArgumentName::Starred | ArgumentName::DoubleStarred => break,
             };
-            let Some(at) = at.filter(|&at| params.get(at).is_some_and(|param| matches!(param.kind, ParamKind::Positional | ParamKind::Keyword))) else { continue };
+            let Some(at) = at.filter(|&at| {
+                params.get(at).is_some_and(|param| matches!(param.kind, ParamKind::Positional | ParamKind::Keyword))
+            }) else {
+                continue;
+            };
             let kind = program.kind(module, arg.value);
             if kind != Kind::Unknown && kind != Kind::None {
                 found.push(((target, at as u16), kind));
@@ -111,10 +116,15 @@ fn handed_over(program: &Program, root: &Root) -> Vec<(u16, PassedArg)> {
     let Some(name) = program.library_callee(module, started.call) else { return Vec::new() };
     let mut terms = bound_by_partial(program, module, started.call, name);
     terms.extend(argument_terms(program, module, started.call, name));
-    let arg = |term| PassedArg { module, function, term, shared: match root.handed {
-        Handed::Over => is_shared(program, module, function, started.call, term),
-        Handed::Lent => program.receiver(module, function, term) == Receiver::Global,
-    } };
+    let arg = |term| PassedArg {
+        module,
+        function,
+        term,
+        shared: match root.handed {
+            Handed::Over => is_shared(program, module, function, started.call, term),
+            Handed::Lent => program.receiver(module, function, term) == Receiver::Global,
+        },
+    };
     let positions = terms.into_iter().enumerate();
     positions.filter(|(_, term)| !term.is_opaque()).map(|(at, term)| ((at + bound) as u16, arg(term))).collect()
 }
@@ -171,7 +181,10 @@ fn is_shared(program: &Program, module: ModuleId, function: FuncIx, call: CallIx
         return false;
     }
     let Some(var) = facts.var_of(term) else { return false };
-    let is_loop_target = facts.vars[var.index()].values.iter().any(|&value| matches!(facts.terms.get(value), Term::Element(_) | Term::Unpacked(..)));
+    let is_loop_target = facts.vars[var.index()]
+        .values
+        .iter()
+        .any(|&value| matches!(facts.terms.get(value), Term::Element(_) | Term::Unpacked(..)));
     let made_inside = facts.vars[var.index()].values.iter().any(|&value| match facts.terms.get(value) {
         Term::Call(made) => {
             let made_ctx = facts.calls[made.index()].ctx;
@@ -196,7 +209,12 @@ impl Program {
 
 impl Program {
     /// What the starter of a thread hands to a parameter: the starter's module, function, expression and call.
-    pub fn started_with(&self, module: ModuleId, function: FuncIx, position: u16) -> Option<(ModuleId, FuncIx, TermId, crate::source::Span)> {
+    pub fn started_with(
+        &self,
+        module: ModuleId,
+        function: FuncIx,
+        position: u16,
+    ) -> Option<(ModuleId, FuncIx, TermId, crate::source::Span)> {
         let arg = self.handed_to(module, function, position)?;
         let target = self.func_id(module, function);
         let root = self.roots.iter().find(|root| root.function == target)?;

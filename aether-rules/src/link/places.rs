@@ -52,7 +52,13 @@ impl Program {
         self.place_within(module, function, term, 0)
     }
 
-    fn place_within(&self, module: ModuleId, function: FuncIx, term: TermId, depth: usize) -> Option<(Place, Receiver)> {
+    fn place_within(
+        &self,
+        module: ModuleId,
+        function: FuncIx,
+        term: TermId,
+        depth: usize,
+    ) -> Option<(Place, Receiver)> {
         const MAX_DEPTH: usize = 4;
         if depth > MAX_DEPTH {
             return None;
@@ -127,7 +133,9 @@ impl Program {
                 let var = self.globals[target.index()].get(&name)?;
                 self.variable_place(target, *var)
             }
-            Kind::Class(class) => Some((Place::whole(PlaceRoot::ClassAttr(self.attr_owner(class, name), name)), Receiver::Global)),
+            Kind::Class(class) => {
+                Some((Place::whole(PlaceRoot::ClassAttr(self.attr_owner(class, name), name)), Receiver::Global))
+            }
             Kind::Instance(class) | Kind::Super(class) => {
                 if self.lib_bases(class).iter().any(|&base| crate::model::role_of(base) == Some(Role::ThreadLocal)) {
                     return None;
@@ -138,7 +146,10 @@ impl Program {
                 }
                 let attr = self.classes[owner.index()].attrs.get(&name);
                 let stored = self.classes[class.index()].mro.iter().any(|ancestor| {
-                    self.classes[ancestor.index()].attrs.get(&name).is_some_and(|attr| !attr.stores.is_empty() || (attr.augmented && !matches!(attr.kind.role(), Some(Role::Container(_)))))
+                    self.classes[ancestor.index()].attrs.get(&name).is_some_and(|attr| {
+                        !attr.stores.is_empty()
+                            || (attr.augmented && !matches!(attr.kind.role(), Some(Role::Container(_))))
+                    })
                 });
                 if !stored && attr.is_some_and(|attr| attr.class_var.is_some()) {
                     return Some((Place::whole(PlaceRoot::ClassAttr(owner, name)), Receiver::Global));
@@ -146,7 +157,11 @@ impl Program {
                 let receiver = self.receiver(module, function, base);
                 Some((Place::whole(PlaceRoot::Attr(owner, name)), receiver))
             }
-            Kind::Object(class) if matches!(crate::model::role_of(class), Some(Role::ThreadLocal | Role::ContextVar)) => None,
+            Kind::Object(class)
+                if matches!(crate::model::role_of(class), Some(Role::ThreadLocal | Role::ContextVar)) =>
+            {
+                None
+            }
             Kind::Lib(_) => None,
             _ => {
                 let (place, receiver) = self.container_place(module, function, base, depth)?;
@@ -161,7 +176,13 @@ impl Program {
     }
 
     /// The place of a container, looking through a local name for it: `cache = self._cache`.
-    fn container_place(&self, module: ModuleId, function: FuncIx, base: TermId, depth: usize) -> Option<(Place, Receiver)> {
+    fn container_place(
+        &self,
+        module: ModuleId,
+        function: FuncIx,
+        base: TermId,
+        depth: usize,
+    ) -> Option<(Place, Receiver)> {
         let facts = &self.modules[module.index()].facts;
         if let Some(var) = facts.var_of(base)
             && matches!(facts.var_scope(var), ScopeKind::Function(_))
@@ -209,7 +230,8 @@ impl Program {
                 var.map_or(Kind::Unknown, |var| self.var_kinds[module.index()][var.index()])
             }
             PlaceRoot::ClassAttr(class, name) | PlaceRoot::Attr(class, name) => {
-                let base = if matches!(place.root, PlaceRoot::Attr(..)) { Kind::Instance(class) } else { Kind::Class(class) };
+                let base =
+                    if matches!(place.root, PlaceRoot::Attr(..)) { Kind::Instance(class) } else { Kind::Class(class) };
                 self.member(base, name)
             }
             PlaceRoot::Cell(module, var) => self.var_kinds[module.index()][var.index()],
@@ -239,7 +261,7 @@ impl Program {
             names.push(facts.name(name));
             at = base;
         }
-        names.iter().rev().map(|name| format!(".{name}")).collect()
+        names.iter().rev().fold(String::new(), |path, name| path + "." + name)
     }
 
     fn root_name_of(&self, root: PlaceRoot) -> String {
@@ -259,7 +281,7 @@ impl Program {
     fn name_in(&self, module: ModuleId, name: Sym) -> String {
         let own = self.modules[module.index()].facts.names.get(name);
         let any = || self.modules.iter().find_map(|module| module.facts.names.get(name));
-        own.or_else(any).map_or_else(|| "?".to_owned(), |text| text.to_string())
+        own.or_else(any).map_or_else(|| "?".to_owned(), str::to_owned)
     }
 
     /// Whether a place is confined to one thread by what it holds.

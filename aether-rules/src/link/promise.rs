@@ -114,6 +114,7 @@ pub(super) fn promise(program: &mut Program) {
     program.promises = Promises { classes, modules, guards, covered: FxHashSet::default() };
 }
 
+#[expect(clippy::option_option, reason = "silent, denied and promised are three answers")]
 /// What the documentation of a class, of its bases or of their modules says; `None` when it is silent. What is written
 /// down outweighs what a lock seems to promise.
 fn documented(program: &Program, mro: &[ClassId]) -> Option<Option<Promise>> {
@@ -122,7 +123,9 @@ fn documented(program: &Program, mro: &[ClassId]) -> Option<Option<Promise>> {
         let facts = &program.modules[module.index()].facts;
         let declaration = &facts.classes[local.index()];
         match (declaration.thread_safety, facts.thread_safety) {
-            (ThreadSafety::Promised, _) => Some(Some(Promise::Documented(program.span(module, declaration.name_range)))),
+            (ThreadSafety::Promised, _) => {
+                Some(Some(Promise::Documented(program.span(module, declaration.name_range))))
+            }
             (ThreadSafety::Denied, _) | (ThreadSafety::Unsaid, ThreadSafety::Denied) => Some(None),
             (ThreadSafety::Unsaid, _) => None,
         }

@@ -46,7 +46,12 @@ pub(super) fn propagate(program: &mut Program) {
             callees[site.caller.index()].push((FuncId::at(index), *site));
         }
     }
-    let mut reach = Reach { visits: vec![SmallVec::new(); count], main: vec![false; count], maybe_main: vec![false; count], sure_main: vec![false; count] };
+    let mut reach = Reach {
+        visits: vec![SmallVec::new(); count],
+        main: vec![false; count],
+        maybe_main: vec![false; count],
+        sure_main: vec![false; count],
+    };
     let mut is_root = vec![false; count];
     for (id, root) in program.roots() {
         is_root[root.function.index()] |= root.runs_on.is_thread();

@@ -38,6 +38,7 @@ impl Program {
         if all_global { Receiver::Global } else { Receiver::Unknown }
     }
 
+    #[expect(clippy::only_used_in_recursion, reason = "whose `self` a term means is asked of one function")]
     fn receiver_within(&self, module: ModuleId, function: FuncIx, term: TermId, depth: usize) -> Receiver {
         const MAX_DEPTH: usize = 8;
         let facts = &self.modules[module.index()].facts;

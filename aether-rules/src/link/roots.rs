@@ -6,9 +6,7 @@ use super::calls::Callee;
 use super::kind::{ClassId, FuncId, Kind, ModuleId};
 use super::offload::Handed;
 use super::program::Program;
-use crate::facts::{
-    Arm, CallIx, Const, CtxIx, CtxKind, EventIx, EventKind, FuncIx, Qual, Term, TermId, Usage,
-};
+use crate::facts::{Arm, CallIx, Const, CtxIx, CtxKind, EventIx, EventKind, FuncIx, Qual, Term, TermId, Usage};
 use crate::model::{RunsOn, objects, spawns};
 use crate::source::Span;
 use crate::{qual, sym};
@@ -88,12 +86,7 @@ fn from_calls(program: &Program, module: ModuleId, roots: &mut Vec<Root>) {
                 }
                 _ => continue,
             };
-            let started = Started {
-                by: program.func_id(module, by),
-                event: event_ix,
-                call,
-                ctx: event.ctx,
-            };
+            let started = Started { by: program.func_id(module, by), event: event_ix, call, ctx: event.ctx };
             spawned_by(program, module, started, roots);
         }
     }
@@ -122,12 +115,30 @@ fn spawned_by(program: &Program, module: ModuleId, started: Started, roots: &mut
             }
             if let Some(run) = program.thread_run(class) {
                 let runs_on = RunsOn::Thread;
-                roots.push(Root { function: run, runs_on, self_parallel: repeated, shares_self: true, own_self: true, handed: Handed::Over, span, started: Some(started) });
+                roots.push(Root {
+                    function: run,
+                    runs_on,
+                    self_parallel: repeated,
+                    shares_self: true,
+                    own_self: true,
+                    handed: Handed::Over,
+                    span,
+                    started: Some(started),
+                });
             } else if program.is_thread_class(class) {
                 // `class Worker(Thread)` that is given a target like a plain thread.
                 let Some(arg) = facts.keyword(call, sym!("target")) else { return };
                 for function in program.callbacks(module, arg.value) {
-                    roots.push(Root { function, runs_on: RunsOn::Thread, self_parallel: repeated, shares_self: true, own_self: false, handed: Handed::Over, span, started: Some(started) });
+                    roots.push(Root {
+                        function,
+                        runs_on: RunsOn::Thread,
+                        self_parallel: repeated,
+                        shares_self: true,
+                        own_self: false,
+                        handed: Handed::Over,
+                        span,
+                        started: Some(started),
+                    });
                 }
             }
         }
@@ -148,7 +159,13 @@ fn spawned_by(program: &Program, module: ModuleId, started: Started, roots: &mut
 }
 
 /// The functions that a library call runs on another thread.
-fn given_to_library(program: &Program, module: ModuleId, (started, runs_on): (Started, RunsOn), callback: TermId, roots: &mut Vec<Root>) {
+fn given_to_library(
+    program: &Program,
+    module: ModuleId,
+    (started, runs_on): (Started, RunsOn),
+    callback: TermId,
+    roots: &mut Vec<Root>,
+) {
     let facts = &program.modules[module.index()].facts;
     let span = program.span(module, facts.calls[started.call.index()].range);
     let self_parallel = match runs_on {
@@ -222,7 +239,16 @@ fn from_definitions(program: &Program, module: ModuleId, roots: &mut Vec<Root>) 
         let span = program.span(module, function.name_range);
         let mut add = |runs_on: RunsOn, shares_self: bool| {
             let self_parallel = runs_on.is_self_parallel();
-            roots.push(Root { function: id, runs_on, self_parallel, shares_self, own_self: true, handed: Handed::Over, span, started: None });
+            roots.push(Root {
+                function: id,
+                runs_on,
+                self_parallel,
+                shares_self,
+                own_self: true,
+                handed: Handed::Over,
+                span,
+                started: None,
+            });
         };
         if let Some(class) = function.class {
             let class = program.class_id(module, class);
@@ -244,7 +270,16 @@ fn from_definitions(program: &Program, module: ModuleId, roots: &mut Vec<Root>) 
                 && !program.runs_on_loop(id, runs_on)
             {
                 let self_parallel = runs_on.is_self_parallel();
-                roots.push(Root { function: id, runs_on, self_parallel, shares_self: false, own_self: true, handed: Handed::Over, span, started: None });
+                roots.push(Root {
+                    function: id,
+                    runs_on,
+                    self_parallel,
+                    shares_self: false,
+                    own_self: true,
+                    handed: Handed::Over,
+                    span,
+                    started: None,
+                });
             }
         }
     }

@@ -72,8 +72,12 @@ impl Program {
             Receiver::Fresh | Receiver::Unknown => false,
         };
         for visit in self.thread_visits(access.function) {
-            let is_lent = self.root(visit.root).handed == Handed::Lent && matches!(access.place.root, PlaceRoot::Cell(..));
-            if !is_lent && seen_by_others(visit.shares_self) && self.sees_cell(access.place, self.root(visit.root).function) {
+            let is_lent =
+                self.root(visit.root).handed == Handed::Lent && matches!(access.place.root, PlaceRoot::Cell(..));
+            if !is_lent
+                && seen_by_others(visit.shares_self)
+                && self.sees_cell(access.place, self.root(visit.root).function)
+            {
                 threads.push(ThreadOf::Root(visit.root));
             }
         }
@@ -147,7 +151,9 @@ impl Program {
         }
         // Another access is better evidence than the same one on a second thread, and a write better than a read.
         let mut candidates: Vec<&Access> = self.accesses(access.place).iter().collect();
-        candidates.sort_by_key(|other| (std::ptr::eq(*other, access), other.function == access.function, !other.kind.writes()));
+        candidates.sort_by_key(|other| {
+            (std::ptr::eq(*other, access), other.function == access.function, !other.kind.writes())
+        });
         for other in candidates {
             if !(other.kind.writes() || access.kind.writes()) || !matters(other) {
                 continue;
@@ -206,7 +212,11 @@ impl Program {
         }
         let on_loop = self.function(access.function).flags.is_async;
         match self.promise_of(access.place) {
-            Some(promise) if !on_loop && !self.is_in_quiet_phase(access, &held, &matters) && matches!(access.receiver, Receiver::Own | Receiver::OfOwn | Receiver::Global) => {
+            Some(promise)
+                if !on_loop
+                    && !self.is_in_quiet_phase(access, &held, &matters)
+                    && matches!(access.receiver, Receiver::Own | Receiver::OfOwn | Receiver::Global) =>
+            {
                 Some(Sharing::Promised(promise))
             }
             _ => Some(Sharing::Possible),

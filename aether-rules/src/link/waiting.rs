@@ -131,7 +131,9 @@ impl Program {
                 found.push((module, call));
                 // `list(threads)`, `self._threads.pop()`, `self._threads.values()`.
                 match facts.terms.get(facts.calls[call.index()].callee) {
-                    Term::Attr(base, name) if [sym!("pop"), sym!("values"), sym!("copy"), sym!("popleft")].contains(&name) => {
+                    Term::Attr(base, name)
+                        if [sym!("pop"), sym!("values"), sym!("copy"), sym!("popleft")].contains(&name) =>
+                    {
                         self.element_makers(module, base, depth + 1, found);
                     }
                     Term::Name(_) => {
@@ -198,7 +200,8 @@ impl Program {
             Term::Attr(base, name) => {
                 let (Kind::Instance(class) | Kind::Class(class)) = self.kind(module, base) else { return Vec::new() };
                 let owners = self.class(class).mro.iter();
-                let added = owners.filter_map(|&owner| Some((self.class_local(owner).0, self.class(owner).attrs.get(&name)?)));
+                let added =
+                    owners.filter_map(|&owner| Some((self.class_local(owner).0, self.class(owner).attrs.get(&name)?)));
                 added.flat_map(|(owner, attr)| attr.elements.iter().map(move |&term| (owner, term))).collect()
             }
             _ => Vec::new(),
@@ -214,7 +217,9 @@ impl Program {
         };
         let is_future = wait.awaits == Awaits::Future;
         let roots = self.roots().filter(|(_, root)| {
-            let Some(started) = root.started else { return of_class.is_some() && self.class_of(root.function) == of_class };
+            let Some(started) = root.started else {
+                return of_class.is_some() && self.class_of(root.function) == of_class;
+            };
             let (by_module, _) = self.func_local(started.by);
             let same_owner = by_module == module && (class.is_none() || self.class_of(started.by) == class);
             let fits = of_class.is_none_or(|class| self.class_of(root.function) == Some(class));
@@ -232,7 +237,9 @@ impl Program {
             root.started.is_some_and(|started| {
                 let (by_module, by) = self.func_local(started.by);
                 let facts = &self.module(by_module).facts;
-                let Term::Attr(base, _) = facts.terms.get(facts.calls[started.call.index()].callee) else { return false };
+                let Term::Attr(base, _) = facts.terms.get(facts.calls[started.call.index()].callee) else {
+                    return false;
+                };
                 self.place(by_module, by, base).is_some_and(|(place, _)| place == executor)
             })
         });

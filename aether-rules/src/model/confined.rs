@@ -82,7 +82,12 @@ pub const CONFINED: &[Confined] = &[
     one("sqlalchemy.orm.session.Session", "a SQLAlchemy Session", &[], SQLALCHEMY),
     one("sqlalchemy.ext.asyncio.AsyncSession", "a SQLAlchemy AsyncSession", &[], SQLALCHEMY),
     one("sqlmodel.Session", "a SQLAlchemy Session", &[], SQLALCHEMY),
-    one("kafka.KafkaConsumer", "a KafkaConsumer", &["poll", "commit", "seek", "assign", "subscribe", "pause", "resume"], KAFKA),
+    one(
+        "kafka.KafkaConsumer",
+        "a KafkaConsumer",
+        &["poll", "commit", "seek", "assign", "subscribe", "pause", "resume"],
+        KAFKA,
+    ),
     one("xml.etree.ElementTree.Element", "an element tree", CHANGES, ETREE),
     one("xml.etree.ElementTree.SubElement", "an element tree", CHANGES, ETREE),
     one("xml.etree.ElementTree.XMLParser", "an XML parser", &["feed", "close"], ETREE),

@@ -38,7 +38,9 @@ pub fn effect_of(container: ContainerKind, method: Sym) -> Option<Effect> {
     const APPEND: Sym = sym!("append");
     match container {
         ContainerKind::List if method == sym!("sort") || method == sym!("reverse") => Some(Effect::Modify),
-        ContainerKind::List => resizes_sequence(method).or_else(|| (method == sym!("copy")).then_some(Effect::Snapshot)),
+        ContainerKind::List => {
+            resizes_sequence(method).or_else(|| (method == sym!("copy")).then_some(Effect::Snapshot))
+        }
         ContainerKind::Deque => match method {
             m if m == sym!("appendleft") || m == sym!("popleft") || m == sym!("extendleft") => Some(Effect::Resize),
             m if m == sym!("rotate") => Some(Effect::Modify),
@@ -57,29 +59,41 @@ pub fn effect_of(container: ContainerKind, method: Sym) -> Option<Effect> {
 /// What `method` does to a container of unknown type, where the name leaves no doubt that it is one.
 pub fn effect_by_name(method: Sym) -> Option<Effect> {
     const NAMES: &[Sym] = &[
-        Sym::new("append"), Sym::new("appendleft"), Sym::new("popleft"), Sym::new("extend"), Sym::new("setdefault"),
-        Sym::new("popitem"), Sym::new("discard"), Sym::new("insert"),
+        Sym::new("append"),
+        Sym::new("appendleft"),
+        Sym::new("popleft"),
+        Sym::new("extend"),
+        Sym::new("setdefault"),
+        Sym::new("popitem"),
+        Sym::new("discard"),
+        Sym::new("insert"),
     ];
     NAMES.contains(&method).then_some(Effect::Resize)
 }
 
 fn resizes_sequence(method: Sym) -> Option<Effect> {
     const RESIZE: &[Sym] = &[
-        Sym::new("append"), Sym::new("extend"), Sym::new("insert"), Sym::new("pop"), Sym::new("remove"),
+        Sym::new("append"),
+        Sym::new("extend"),
+        Sym::new("insert"),
+        Sym::new("pop"),
+        Sym::new("remove"),
         Sym::new("clear"),
     ];
     const READ: &[Sym] = &[Sym::new("index"), Sym::new("count")];
-    if RESIZE.contains(&method) {
-        Some(Effect::Resize)
-    } else {
-        READ.contains(&method).then_some(Effect::Read)
-    }
+    if RESIZE.contains(&method) { Some(Effect::Resize) } else { READ.contains(&method).then_some(Effect::Read) }
 }
 
 fn mapping(method: Sym) -> Option<Effect> {
     const RESIZE: &[Sym] = &[
-        Sym::new("pop"), Sym::new("popitem"), Sym::new("clear"), Sym::new("update"), Sym::new("setdefault"),
-        Sym::new("__setitem__"), Sym::new("__delitem__"), Sym::new("subtract"),
+        Sym::new("pop"),
+        Sym::new("popitem"),
+        Sym::new("clear"),
+        Sym::new("update"),
+        Sym::new("setdefault"),
+        Sym::new("__setitem__"),
+        Sym::new("__delitem__"),
+        Sym::new("subtract"),
     ];
     const VIEW: &[Sym] = &[Sym::new("items"), Sym::new("keys"), Sym::new("values")];
     match method {
@@ -95,8 +109,14 @@ fn mapping(method: Sym) -> Option<Effect> {
 
 fn set(method: Sym) -> Option<Effect> {
     const RESIZE: &[Sym] = &[
-        Sym::new("add"), Sym::new("discard"), Sym::new("remove"), Sym::new("pop"), Sym::new("clear"),
-        Sym::new("update"), Sym::new("difference_update"), Sym::new("intersection_update"),
+        Sym::new("add"),
+        Sym::new("discard"),
+        Sym::new("remove"),
+        Sym::new("pop"),
+        Sym::new("clear"),
+        Sym::new("update"),
+        Sym::new("difference_update"),
+        Sym::new("intersection_update"),
         Sym::new("symmetric_difference_update"),
     ];
     const ITERATE: &[Sym] = &[Sym::new("union"), Sym::new("difference"), Sym::new("intersection")];
@@ -116,8 +136,13 @@ pub fn consumes(method: Sym) -> bool {
 /// Whether `method` stores its last argument in the receiver.
 pub fn adds_last_argument(method: Sym) -> bool {
     const NAMES: &[Sym] = &[
-        Sym::new("append"), Sym::new("appendleft"), Sym::new("add"), Sym::new("insert"), Sym::new("setdefault"),
-        Sym::new("put"), Sym::new("put_nowait"),
+        Sym::new("append"),
+        Sym::new("appendleft"),
+        Sym::new("add"),
+        Sym::new("insert"),
+        Sym::new("setdefault"),
+        Sym::new("put"),
+        Sym::new("put_nowait"),
     ];
     NAMES.contains(&method)
 }

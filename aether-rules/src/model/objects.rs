@@ -387,16 +387,3 @@ pub fn result_of(callee: Qual) -> Qual {
 pub fn is_modelled_builtin(name: Qual) -> bool {
     TABLES.roles.contains_key(&name) || TABLES.results.contains_key(&name) || name == qual!("builtins.super")
 }
-
-/// Top-level modules that always mean the library, even when the program under analysis contains them: whoever lints
-/// the standard library itself wants `threading.Lock` to be a lock all the same.
-pub fn is_library_root(module: crate::facts::Sym) -> bool {
-    const ROOTS: &[&str] = &[
-        "threading", "_thread", "queue", "_queue", "asyncio", "concurrent", "multiprocessing", "contextvars",
-        "weakref", "warnings", "_warnings", "signal", "collections", "itertools", "functools", "contextlib", "sys",
-        "os", "time", "typing", "socketserver", "subprocess", "builtins", "copy", "atexit", "inspect", "logging",
-    ];
-    static SET: LazyLock<rustc_hash::FxHashSet<crate::facts::Sym>> =
-        LazyLock::new(|| ROOTS.iter().map(|name| crate::facts::Sym::new(name)).collect());
-    SET.contains(&module)
-}

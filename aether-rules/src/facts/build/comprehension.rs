@@ -50,7 +50,9 @@ impl Builder {
                 self.scopes.announce(self.scope, sym);
             }
             Expr::Tuple(ast::ExprTuple { elts, .. }) | Expr::List(ast::ExprList { elts, .. }) => {
-                elts.iter().for_each(|part| self.announce_targets(part));
+                for part in elts {
+                    self.announce_targets(part);
+                }
             }
             Expr::Starred(starred) => self.announce_targets(&starred.value),
             _ => {}

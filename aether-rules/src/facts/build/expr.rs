@@ -5,8 +5,7 @@ use ruff_text_size::{Ranged, TextRange};
 
 use super::{Builder, Mode};
 use crate::facts::{
-    Argument, ArgumentName, Arm, Call, Comparison, Const, Container, CtxKind, EventKind, Sym, Term,
-    TermId, Usage,
+    Argument, ArgumentName, Arm, Call, Comparison, Const, Container, CtxKind, EventKind, Sym, Term, TermId, Usage,
 };
 
 /// How many elements of a display are remembered: dispatch tables are short, data tables are not.
@@ -279,20 +278,16 @@ impl Builder {
     fn dict(&mut self, dict: &ast::ExprDict) -> TermId {
         let mut terms = Vec::new();
         for item in &dict.items {
-            match &item.key {
-                Some(key) => {
-                    self.expr(key);
+            let Some(key) = &item.key else {
+                let merged = self.expr(&item.value);
+                self.emit(EventKind::Iterate(merged), item.value.range());
+                let element = self.element(merged);
+                if terms.len() < MAX_ELEMENTS {
+                    terms.push(element);
                 }
-                None => {
-                    let merged = self.expr(&item.value);
-                    self.emit(EventKind::Iterate(merged), item.value.range());
-                    let element = self.element(merged);
-                    if terms.len() < MAX_ELEMENTS {
-                        terms.push(element);
-                    }
-                    continue;
-                }
-            }
+                continue;
+            };
+            self.expr(key);
             let value = self.expr(&item.value);
             if terms.len() < MAX_ELEMENTS {
                 terms.push(value);

@@ -4,9 +4,8 @@ use ruff_python_ast::{self as ast, Expr};
 use ruff_text_size::{Ranged, TextRange};
 
 use super::{Builder, Frame};
-use crate::facts::{CtxIx, 
-    CtxKind, EventKind, FuncIx, Function, FunctionFlags, Param, ParamKind, ScopeKind, Sym, Term,
-    TermId,
+use crate::facts::{
+    CtxIx, CtxKind, EventKind, FuncIx, Function, FunctionFlags, Param, ParamKind, ScopeKind, Sym, Term, TermId,
 };
 
 impl Builder {
@@ -15,14 +14,13 @@ impl Builder {
             def.decorator_list.iter().map(|decorator| self.expr(&decorator.expression)).collect();
         let defaults = self.defaults(&def.parameters);
         let name = self.sym(&def.name.id);
-        let mut flags = self.flags_from(&def.decorator_list);
+        let mut flags = Self::flags_from(&def.decorator_list);
         flags.is_async = def.is_async;
         let is_method = matches!(self.scopes.kind(self.scope), ScopeKind::Class(_));
         flags.is_classmethod |=
             is_method && matches!(def.name.id.as_str(), "__new__" | "__init_subclass__" | "__class_getitem__");
-        let returns = def.returns.as_deref().map_or(TermId::OPAQUE, |returns| {
-            self.quietly(|builder| builder.expr(returns))
-        });
+        let returns =
+            def.returns.as_deref().map_or(TermId::OPAQUE, |returns| self.quietly(|builder| builder.expr(returns)));
         let function = self.open_function(name, def.name.range, def.range, flags);
         self.functions[function.index()].decorators = decorators;
         self.functions[function.index()].returns = returns;
@@ -51,13 +49,7 @@ impl Builder {
         self.term(Term::Function(function))
     }
 
-    fn open_function(
-        &mut self,
-        name: Sym,
-        name_range: TextRange,
-        range: TextRange,
-        flags: FunctionFlags,
-    ) -> FuncIx {
+    fn open_function(&mut self, name: Sym, name_range: TextRange, range: TextRange, flags: FunctionFlags) -> FuncIx {
         let function = FuncIx::at(self.functions.len());
         let class = match self.scopes.kind(self.scope) {
             ScopeKind::Class(class) if !flags.is_lambda => Some(class),
@@ -133,9 +125,10 @@ impl Builder {
         let value = self.term(Term::Param(function, position));
         self.bind(&param.name.id, param.name.range, value);
         let name = self.sym(&param.name.id);
-        let annotation = param.annotation.as_deref().map_or(TermId::OPAQUE, |annotation| {
-            self.quietly(|builder| builder.expr(annotation))
-        });
+        let annotation = param
+            .annotation
+            .as_deref()
+            .map_or(TermId::OPAQUE, |annotation| self.quietly(|builder| builder.expr(annotation)));
         let var = self.scopes.bind(self.scope, name, param.name.range);
         let variable = self.scopes.var_mut(var);
         variable.annotation = annotation;
@@ -145,7 +138,7 @@ impl Builder {
         self.functions[function.index()].params.push(Param { name, var, kind, default });
     }
 
-    fn flags_from(&self, decorators: &[ast::Decorator]) -> FunctionFlags {
+    fn flags_from(decorators: &[ast::Decorator]) -> FunctionFlags {
         let mut flags = FunctionFlags::default();
         for decorator in decorators {
             let expr = match &decorator.expression {

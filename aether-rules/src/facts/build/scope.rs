@@ -11,7 +11,7 @@ use crate::facts::{NameIx, NameTarget, Scope, ScopeIx, ScopeKind, Sym, TermId, V
 
 /// The scopes of a module in the making.
 pub(super) struct Scopes {
-    scopes: Vec<Scope>,
+    all: Vec<Scope>,
     bound: FxHashMap<(ScopeIx, Sym), VarIx>,
     declared: FxHashMap<(ScopeIx, Sym), Declared>,
     vars: Vec<Variable>,
@@ -32,7 +32,7 @@ pub(super) enum Declared {
 impl Scopes {
     pub(super) fn new() -> Self {
         Self {
-            scopes: vec![Scope { kind: ScopeKind::Module, parent: ScopeIx(0) }],
+            all: vec![Scope { kind: ScopeKind::Module, parent: ScopeIx(0) }],
             bound: FxHashMap::default(),
             declared: FxHashMap::default(),
             vars: Vec::new(),
@@ -44,12 +44,12 @@ impl Scopes {
     }
 
     pub(super) fn open(&mut self, kind: ScopeKind, parent: ScopeIx) -> ScopeIx {
-        self.scopes.push(Scope { kind, parent });
-        ScopeIx::at(self.scopes.len() - 1)
+        self.all.push(Scope { kind, parent });
+        ScopeIx::at(self.all.len() - 1)
     }
 
     pub(super) fn kind(&self, scope: ScopeIx) -> ScopeKind {
-        self.scopes[scope.index()].kind
+        self.all[scope.index()].kind
     }
 
     pub(super) fn declare(&mut self, scope: ScopeIx, name: Sym, declared: Declared) {
@@ -65,7 +65,7 @@ impl Scopes {
     /// that equal expressions inside and outside are equal terms.
     pub(super) fn name(&mut self, mut scope: ScopeIx, name: Sym) -> NameIx {
         while self.kind(scope) == ScopeKind::Comprehension && !self.comprehension_targets.contains(&(scope, name)) {
-            scope = self.scopes[scope.index()].parent;
+            scope = self.all[scope.index()].parent;
         }
         if let Some(&known) = self.name_of.get(&(scope, name)) {
             return known;
@@ -121,7 +121,7 @@ impl Scopes {
     /// The nearest scope that is no comprehension: where a walrus binds.
     pub(super) fn plain(&self, mut scope: ScopeIx) -> ScopeIx {
         while self.kind(scope) == ScopeKind::Comprehension {
-            scope = self.scopes[scope.index()].parent;
+            scope = self.all[scope.index()].parent;
         }
         scope
     }
@@ -136,7 +136,7 @@ impl Scopes {
     fn ancestors(&self, scope: ScopeIx) -> impl Iterator<Item = ScopeIx> + '_ {
         let mut at = scope;
         std::iter::from_fn(move || {
-            let parent = self.scopes[at.index()].parent;
+            let parent = self.all[at.index()].parent;
             let more = parent != at;
             at = parent;
             more.then_some(parent)
@@ -196,6 +196,6 @@ impl Scopes {
     }
 
     pub(super) fn take_scopes(&mut self) -> Vec<Scope> {
-        std::mem::take(&mut self.scopes)
+        std::mem::take(&mut self.all)
     }
 }

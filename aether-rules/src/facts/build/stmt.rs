@@ -179,9 +179,8 @@ impl Builder {
         let test = self.expr(&stmt.test);
         let range = stmt.test.range();
         let then = self.within(CtxKind::Branch(test, Arm::Then), range, |builder| builder.block(&stmt.body));
-        let other = self.within(CtxKind::Branch(test, Arm::Else), range, |builder| {
-            builder.clauses(&stmt.elif_else_clauses)
-        });
+        let other =
+            self.within(CtxKind::Branch(test, Arm::Else), range, |builder| builder.clauses(&stmt.elif_else_clauses));
         if then == Flow::Ends && other == Flow::Continues {
             self.imply(test, Arm::Else, range);
         } else if then == Flow::Continues && other == Flow::Ends {

@@ -14,7 +14,9 @@ use crate::{qual, sym};
 /// Every such lock of the program.
 pub(super) fn locks(program: &Program) -> Vec<Lock> {
     let functions = (0..program.function_modules.len()).map(FuncId::at);
-    functions.filter_map(|function| taken(program, function).map(|place| Lock { place, kind: LockKind::RLock })).collect()
+    functions
+        .filter_map(|function| taken(program, function).map(|place| Lock { place, kind: LockKind::RLock }))
+        .collect()
 }
 
 /// Where the lock is that a function's decorators take unseen.

@@ -212,7 +212,7 @@ fn from_thread(cx: &RuleContext<'_>, function: FuncId, call: CallIx, span: Span,
     let message = format!("`{object}{method}` belongs to the event loop but is called from another thread");
     let finding = Finding::new(span, Confidence::High, message).label("the loop is not woken, its state is not guarded").on_thread(thread);
     let finding = evidence::on_thread(cx.program, finding, function, ThreadOf::Root(root));
-    advise(finding, object, method)
+    advise(finding, &object, &method)
 }
 
 fn from_outside(cx: &RuleContext<'_>, call: CallIx, span: Span, place: Place, root: RootId) -> Finding {
@@ -224,11 +224,11 @@ fn from_outside(cx: &RuleContext<'_>, call: CallIx, span: Span, place: Place, ro
         .label("the loop is not woken, its state is not guarded")
         .on_thread("main thread")
         .evidence(start.on_thread(cx.program.root_name(root)));
-    advise(finding, object, method)
+    advise(finding, &object, &method)
 }
 
-fn advise(finding: Finding, object: String, method: String) -> Finding {
-    let help = match method.as_str() {
+fn advise(finding: Finding, object: &str, method: &str) -> Finding {
+    let help = match method {
         "create_task" => "submit the coroutine with `asyncio.run_coroutine_threadsafe(coro, loop)`".to_owned(),
         "create_future" => "make the future on the loop's thread, or use a `concurrent.futures.Future`".to_owned(),
         "call_soon" => "use `call_soon_threadsafe` instead".to_owned(),

@@ -225,6 +225,7 @@ fn worst(a: Owner, b: Owner) -> Owner {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the answer is used up by its description")]
 fn describe(cx: &RuleContext<'_>, span: Span, owner: Owner) -> Finding {
     let builds = "free-threaded builds, 3.13t and later: reading the locals of a running frame can crash (gh-118680)";
     let help = "use `faulthandler.dump_traceback()`, `traceback.format_stack(frame)`, or have the thread report its own state";
