@@ -179,7 +179,7 @@ ROWS: dict[str, tuple[str, Callable[[], Task], int]] = {
     "2b": ("2 compute 20 ms", lambda: lambda: compute(0.020), 64),
     "5": ("5 compute 5 ms, sleep 5 ms", lambda: blend, 128),
     "6": ("6 half sleep, half compute", Mixed, 256),
-    "8": ("8 phases of 4 s", lambda: Phases(4.0), 256),
+    "8": ("8 phases of 4 s (all phases)", lambda: Phases(4.0), 256),
 }
 
 
