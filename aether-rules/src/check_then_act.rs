@@ -103,6 +103,13 @@ pub(crate) fn is_ending(cx: &RuleContext<'_>, act: &Access) -> bool {
     NAMES.contains(&verb(cx, act))
 }
 
+/// Whether an access gives an attribute its first value, in a method that makes the object ready.
+pub(crate) fn is_setting_up(cx: &RuleContext<'_>, act: &Access) -> bool {
+    const NAMES: &[&str] =
+        &["start", "open", "connect", "setup", "begin", "enter", "configure", "attach", "init", "initialize", "initialise"];
+    matches!(act.kind, AccessKind::Write(Touch::Whole, _)) && NAMES.contains(&verb(cx, act))
+}
+
 /// The first word of the name of the function an access stands in: `close` in `_close_all`.
 fn verb<'a>(cx: &RuleContext<'a>, act: &Access) -> &'a str {
     let (module, _) = cx.program.func_local(act.function);

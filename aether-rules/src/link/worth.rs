@@ -63,10 +63,21 @@ impl Program {
                 let values = facts.vars[var.index()].values.iter();
                 values.map(|&value| self.worth_within(module, value, depth + 1)).max().unwrap_or(Worth::Unknown)
             }
+            // A string plus whatever it is, is a string.
+            Term::Operation(a, b) if self.is_value(module, a) || self.is_value(module, b) => Worth::Same,
             Term::Or(a, b) | Term::Either(a, b) => {
                 self.worth_within(module, a, depth + 1).max(self.worth_within(module, b, depth + 1))
             }
             _ => known,
+        }
+    }
+
+    /// Whether a term is known to be an immutable value.
+    fn is_value(&self, module: ModuleId, term: TermId) -> bool {
+        match self.kind(module, term) {
+            Kind::Immutable => true,
+            Kind::Object(class) => is_interchangeable(class),
+            _ => false,
         }
     }
 

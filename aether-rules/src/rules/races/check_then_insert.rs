@@ -61,7 +61,7 @@ declare_rule! {
     /// ## Limits
     /// Keys are the same when they are spelled the same. A check behind another function's return value is not
     /// followed. Storing an immutable value twice does no harm and is shown under `--all` only; so is, where no thread is
-    /// known, a value that may be computed twice alike.
+    /// known, a value that may be computed twice alike, and a container that is made, filled and stored under a lock.
     ///
     /// ## References
     /// - [Thread safety guarantees](https://docs.python.org/3/library/threadsafety.html)
@@ -93,10 +93,19 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
         Worth::Nothing | Worth::Same => true,
         // What is computed twice is computed alike, as far as anybody knows; what is filled later is lost.
         Worth::Unknown => matches!(hazard.sharing, Sharing::Promised(_)),
-        Worth::Container => matches!(hazard.sharing, Sharing::Promised(_)) && !is_empty_container(cx, act, value),
+        Worth::Container => {
+            let is_cache = matches!(hazard.sharing, Sharing::Promised(_)) || is_made_under_lock(cx, act, value);
+            is_cache && !is_empty_container(cx, act, value)
+        }
         Worth::Object => false,
     };
     Some(if harmless { hazard.at_most(Confidence::Low) } else { hazard })
+}
+
+/// Whether a container is made, filled and stored under one lock: the second to come stores what is right by then.
+fn is_made_under_lock(cx: &RuleContext<'_>, act: &Access, value: TermId) -> bool {
+    let facts = &cx.program.module(act.module).facts;
+    !cx.program.held_at_access(act).is_empty() && matches!(facts.terms.get(value), Term::Name(_))
 }
 
 /// `[]`, `{}`, `set()`: made to be filled.

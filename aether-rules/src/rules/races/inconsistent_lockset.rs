@@ -66,7 +66,8 @@ declare_rule! {
     /// ## Limits
     /// A bare read of a reference or flag is atomic and often deliberate (the fast path of a double check): it is
     /// reported only where the guard is declared, or where one value is made of two places that belong together. Shown
-    /// under `--all` only: a setter that does nothing else, a mark that is only ever `True` or `False`, `None` stored or
+    /// under `--all` only: what a method stores that sets the object up (`configure`, `open`), where no thread is known to
+    /// come there, a setter that does nothing else, a mark that is only ever `True` or `False`, `None` stored or
     /// a container cleared on the way out (`close`, `stop`), what is put in bare and only taken out under the lock, what also makes the lock anew, a registry that is only added to and never under a
     /// lock. Helpers named `…_locked` are trusted to be called with the lock held. What keeps others away by other means
     /// (an event, a protocol) is not seen.
@@ -125,10 +126,13 @@ fn declared(cx: &RuleContext<'_>, place: Place, guard: &Guard) -> Option<Finding
 
 fn inferred(cx: &RuleContext<'_>, place: Place, guard: InferredGuard) -> Option<Finding> {
     let bare = cx.program.accesses(place).iter().filter(|access| is_hazard(cx, access, guard));
-    let bare = bare.map(|access| (is_deliberate(cx, access, guard.lock), access));
+    let locked = |other: &Access| cx.program.held_at_access(other).holds(guard.lock);
+    let bare = bare.map(|access| {
+        let sets_up = check_then_act::is_setting_up(cx, access) && cx.program.conflict(access, locked).is_none();
+        (sets_up || is_deliberate(cx, access, guard.lock), access)
+    });
     let (deliberate, access) =
         bare.min_by_key(|(deliberate, access)| (*deliberate, !access.kind.writes(), access.module, access.range.start()))?;
-    let locked = |other: &Access| cx.program.held_at_access(other).holds(guard.lock);
     let conflict = cx.program.conflict(access, locked);
     let confidence = match conflict {
         _ if deliberate => Confidence::Low,
@@ -291,10 +295,10 @@ fn feeds_a_drain(cx: &RuleContext<'_>, access: &Access) -> bool {
 }
 
 fn is_flag(value: Term) -> bool {
-    matches!(value, Term::Const(Const::True | Const::False))
+    matches!(value, Term::Const(Const::True | Const::False | Const::Int(0 | 1)))
 }
 
-/// Whether a place never holds anything but `True` and `False`: a mark, which each store leaves whole.
+/// Whether a place never holds anything but `True` and `False`, or 1 and 0: a mark, which each store leaves whole.
 fn is_only_flagged(cx: &RuleContext<'_>, place: Place) -> bool {
     cx.program.accesses(place).iter().filter(|other| other.kind.writes()).all(|other| match other.kind {
         AccessKind::Write(Touch::Whole, value) => is_flag(cx.program.module(other.module).facts.terms.get(value)),
