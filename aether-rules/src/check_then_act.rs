@@ -105,8 +105,19 @@ pub(crate) fn is_ending(cx: &RuleContext<'_>, act: &Access) -> bool {
 
 /// Whether an access gives an attribute its first value, in a method that makes the object ready.
 pub(crate) fn is_setting_up(cx: &RuleContext<'_>, act: &Access) -> bool {
-    const NAMES: &[&str] =
-        &["start", "open", "connect", "setup", "begin", "enter", "configure", "attach", "init", "initialize", "initialise"];
+    const NAMES: &[&str] = &[
+        "start",
+        "open",
+        "connect",
+        "setup",
+        "begin",
+        "enter",
+        "configure",
+        "attach",
+        "init",
+        "initialize",
+        "initialise",
+    ];
     matches!(act.kind, AccessKind::Write(Touch::Whole, _)) && NAMES.contains(&verb(cx, act))
 }
 
