@@ -169,6 +169,11 @@ fn inferred(cx: &RuleContext<'_>, place: Place, guard: InferredGuard) -> Option<
 /// lock its guard, but whoever took it did not take it against themselves.
 fn one_sided(cx: &RuleContext<'_>, place: Place) -> Option<Finding> {
     let is_locked_write = |other: &Access| other.kind.writes() && !cx.program.held_at_access(other).is_empty();
+    // Two plain stores leave the one or the other, with a lock or without; one that depends on what was there is none.
+    let is_plain = |access: &Access| {
+        let stores = matches!(access.kind, AccessKind::Write(Touch::Whole, _)) && !cx.program.writes_back(access);
+        stores && cx.program.checks(access).is_empty()
+    };
     let mut bare = cx.program.accesses(place).iter().filter(|access| {
         access.kind.writes()
             && cx.program.held_at_access(access).is_empty()
@@ -176,9 +181,12 @@ fn one_sided(cx: &RuleContext<'_>, place: Place) -> Option<Finding> {
             && !evidence::assumes_lock(cx.program, access.function)
     });
     bare.find_map(|access| {
-        let conflict = cx.program.conflict(access, is_locked_write)?;
+        let matters = |other: &Access| is_locked_write(other) && !(is_plain(access) && is_plain(other));
+        let conflict = cx.program.conflict(access, matters)?;
         let held = cx.program.held_at_access(conflict.other);
-        let lock = held.iter().find(|&lock| !is_deliberate(cx, access, lock))?;
+        // The elements of a table of locks are locks, but not the table's.
+        let is_own = |lock: LockId| cx.program.lock(lock).place == place;
+        let lock = held.iter().find(|&lock| !is_own(lock) && !is_deliberate(cx, access, lock))?;
         let name = cx.program.lock_name(lock);
         let finding = describe(cx, access, &name, Confidence::High);
         let finding = evidence::explain(cx.program, finding, access, &crate::link::Sharing::Proven(conflict));
