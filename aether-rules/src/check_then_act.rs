@@ -285,7 +285,7 @@ pub(crate) fn built_afterwards(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy) 
             },
             EventKind::Call(call) => match facts.terms.get(facts.calls[call.index()].callee) {
                 Term::Attr(base, method) => {
-                    (is_flag && !is_log(cx, act, call)) || (is_it(base) && is_building(facts.name(method)))
+                    (is_flag && !is_word(cx, act, call)) || (is_it(base) && is_building(facts.name(method)))
                 }
                 _ => is_flag,
             },
@@ -325,11 +325,15 @@ fn is_building(method: &str) -> bool {
     STARTS.iter().any(|start| method.trim_start_matches('_').starts_with(start))
 }
 
-fn is_log(cx: &RuleContext<'_>, act: &Access, call: crate::facts::CallIx) -> bool {
+/// Whether a call only tells somebody: a log, or the threads that wait for an event.
+fn is_word(cx: &RuleContext<'_>, act: &Access, call: crate::facts::CallIx) -> bool {
     let facts = &cx.program.module(act.module).facts;
     match facts.terms.get(facts.calls[call.index()].callee) {
+        Term::Attr(_, method) if facts.args_of(call).is_empty() => {
+            ["set", "is_set", "notify", "notify_all"].contains(&facts.name(method))
+        }
         Term::Attr(_, method) => {
-            ["debug", "info", "warning", "warn", "error", "exception", "log", "is_set"].contains(&facts.name(method))
+            ["debug", "info", "warning", "warn", "error", "exception", "log"].contains(&facts.name(method))
         }
         _ => false,
     }
@@ -344,7 +348,7 @@ pub(crate) fn does_work(cx: &RuleContext<'_>, act: &Access, check: &Check) -> bo
     inside.any(|at| {
         let event = facts.events[at.index()];
         let works = match event.kind {
-            EventKind::Call(call) => !is_log(cx, act, call),
+            EventKind::Call(call) => !is_word(cx, act, call),
             EventKind::Store(..) | EventKind::Augment(..) | EventKind::Delete(_) => true,
             _ => false,
         };
