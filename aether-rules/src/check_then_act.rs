@@ -3,9 +3,9 @@
 //! *Invariant:* a [`Hazard`] pairs an access with a test that no lock keeps up to date.
 
 use crate::evidence;
-use crate::facts::{Const, EventKind, Term, TermId};
+use crate::facts::{Const, CtxKind, EventKind, Term, TermId};
 use crate::finding::{Evidence, EvidenceRole};
-use crate::link::{Access, AccessKind, Answer, Asked, Check, Place, Sharing, Touch, Worth};
+use crate::link::{Access, AccessKind, Answer, Asked, Check, Kind, Place, Sharing, Touch, Worth};
 use crate::model::Effect;
 use crate::rule::Confidence;
 use crate::{Finding, Findings, RuleContext};
@@ -118,14 +118,22 @@ pub(crate) fn is_setting_up(cx: &RuleContext<'_>, act: &Access) -> bool {
         "initialize",
         "initialise",
     ];
-    matches!(act.kind, AccessKind::Write(Touch::Whole, _)) && NAMES.contains(&verb(cx, act))
+    let is_ready_hook = || {
+        let name = name_of(cx, act).trim_matches('_');
+        name.starts_with("on_") && NAMES.contains(&name.rsplit('_').next().unwrap_or_default())
+    };
+    matches!(act.kind, AccessKind::Write(Touch::Whole, _)) && (NAMES.contains(&verb(cx, act)) || is_ready_hook())
 }
 
 /// The first word of the name of the function an access stands in: `close` in `_close_all`.
 fn verb<'a>(cx: &RuleContext<'a>, act: &Access) -> &'a str {
+    name_of(cx, act).trim_matches('_').split('_').next().unwrap_or_default()
+}
+
+/// The name of the function an access stands in.
+fn name_of<'a>(cx: &RuleContext<'a>, act: &Access) -> &'a str {
     let (module, _) = cx.program.func_local(act.function);
-    let name = cx.program.module(module).facts.name(cx.program.function(act.function).name);
-    name.trim_matches('_').split('_').next().unwrap_or_default()
+    cx.program.module(module).facts.name(cx.program.function(act.function).name)
 }
 
 /// Whether a place looks like a registry that is filled while a program is set up: all that changes it are bare `add…`,
@@ -204,6 +212,28 @@ pub(crate) fn removes(other: &Access) -> bool {
         .contains(&method),
         _ => false,
     }
+}
+
+/// Whether an access stores under a key that the function has read the element of before: it is there, and the size
+/// stays what it is.
+pub(crate) fn replaces_element(cx: &RuleContext<'_>, act: &Access) -> bool {
+    let AccessKind::Write(Touch::Element(key), _) = act.kind else { return false };
+    let facts = &cx.program.module(act.module).facts;
+    // Where the look-up failed, there was none.
+    let after_failure = facts.ctx_chain(act.ctx).any(|(_, ctx)| matches!(ctx.kind, CtxKind::Handler(_)));
+    let (_, function) = cx.program.func_local(act.function);
+    let first = facts.functions[function.index()].events.start;
+    let mut before = facts.events[first as usize..act.event.index()].iter();
+    let may_make = matches!(cx.program.kind_at(act), Kind::Object(class) if class == qual!("collections.defaultdict"));
+    !after_failure
+        && !may_make
+        && cx.program.checks(act).is_empty()
+        && before.any(|event| match event.kind {
+            EventKind::Load(read) => {
+                matches!(facts.terms.get(read), Term::Item(base, of) if base.same(act.term) && of.same(key))
+            }
+            _ => false,
+        })
 }
 
 /// Whether the key is the thread itself: nobody else uses it.

@@ -286,9 +286,9 @@ impl Program {
         self.setup[function.index()]
     }
 
-    /// The locks held at an access.
+    /// The locks held at an access, one handed over by the function that took it among them.
     pub fn held_at_access(&self, access: &Access) -> LockSet {
-        self.held(access.module, access.function, access.event)
+        self.held_or_handed(access.module, access.function, access.event)
     }
 
     /// The place behind a local name for a container: `cache = self._cache`.

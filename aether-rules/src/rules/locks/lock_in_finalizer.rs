@@ -138,14 +138,15 @@ fn belongs_to_the_dying(cx: &RuleContext<'_>, finalizer: FuncId, taken: &Taken) 
     let mut pending: Vec<FuncId> = takers.collect();
     let mut seen = pending.clone();
     // Its own threads are the part's, and what they call back is the object's.
-    let is_parts = |function: FuncId| cx.program.class_of(function).is_some_and(|class| cx.program.class(class).mro.contains(&part));
+    let is_parts = |function: FuncId| class_around(cx, function).is_some_and(|class| cx.program.class(class).mro.contains(&part));
     let is_thread = |function: FuncId| cx.program.roots().any(|(_, root)| root.function == function && root.runs_on != RunsOn::Finalizer);
     while let Some(function) = pending.pop() {
-        if cx.program.class_of(function).is_some_and(is_kin) {
+        // Another class that makes such a part for itself uses that one.
+        if class_around(cx, function).is_some_and(|class| is_kin(class) || makes_its_part(cx, class, part)) {
             continue;
         }
         let callers = cx.program.callers(function);
-        let is_foreign = !is_parts(function) && (callers.is_empty() || cx.program.class_of(function).is_none() || is_thread(function));
+        let is_foreign = !is_parts(function) && (callers.is_empty() || class_around(cx, function).is_none() || is_thread(function));
         if seen.len() > MAX_FUNCTIONS || is_foreign {
             return false;
         }
@@ -157,6 +158,14 @@ fn belongs_to_the_dying(cx: &RuleContext<'_>, finalizer: FuncId, taken: &Taken) 
         }
     }
     true
+}
+
+/// The class whose method a function is, or is nested in.
+fn class_around(cx: &RuleContext<'_>, function: FuncId) -> Option<ClassId> {
+    let (module, local) = cx.program.func_local(function);
+    let functions = &cx.program.module(module).facts.functions;
+    let mut around = std::iter::successors(Some(local), |inner| functions[inner.index()].parent);
+    around.find_map(|function| cx.program.class_of(cx.program.func_id(module, function)))
 }
 
 /// Whether objects of a class make every part of that kind that they have, rather than be handed one.

@@ -71,7 +71,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     for place in cx.program.places_of(cx.module) {
         let Some(container) = container(cx, cx.program.place_kind(place)) else { continue };
         let accesses = cx.program.accesses(place);
-        let disturbs = |other: &Access| disturbs(container, other);
+        let disturbs = |other: &Access| disturbs(container, other) && !check_then_act::replaces_element(cx, other);
         if !accesses.iter().any(disturbs) {
             continue;
         }
