@@ -3,7 +3,7 @@
 //! *Invariant:* a [`Hazard`] pairs an access with a test that no lock keeps up to date.
 
 use crate::evidence;
-use crate::facts::{Const, CtxKind, EventKind, Term, TermId};
+use crate::facts::{Const, CtxIx, CtxKind, EventKind, Term, TermId};
 use crate::finding::{Evidence, EvidenceRole};
 use crate::link::{Access, AccessKind, Answer, Asked, Check, Kind, Place, Sharing, Touch, Worth};
 use crate::model::Effect;
@@ -219,18 +219,20 @@ pub(crate) fn removes(other: &Access) -> bool {
 pub(crate) fn replaces_element(cx: &RuleContext<'_>, act: &Access) -> bool {
     let AccessKind::Write(Touch::Element(key), _) = act.kind else { return false };
     let facts = &cx.program.module(act.module).facts;
-    // Where the look-up failed, there was none.
-    let after_failure = facts.ctx_chain(act.ctx).any(|(_, ctx)| matches!(ctx.kind, CtxKind::Handler(_)));
+    // Where the look-up failed, there was none: neither in the handler nor after it.
+    let is_tried = |ctx: CtxIx| {
+        let mut tries = facts.ctx_chain(ctx).filter(|(_, ctx)| ctx.kind == CtxKind::Try);
+        tries.any(|(at, _)| !facts.ctx_within(act.ctx, at))
+    };
     let (_, function) = cx.program.func_local(act.function);
     let first = facts.functions[function.index()].events.start;
     let mut before = facts.events[first as usize..act.event.index()].iter();
     let may_make = matches!(cx.program.kind_at(act), Kind::Object(class) if class == qual!("collections.defaultdict"));
-    !after_failure
-        && !may_make
-        && cx.program.checks(act).is_empty()
+    !may_make
         && before.any(|event| match event.kind {
             EventKind::Load(read) => {
                 matches!(facts.terms.get(read), Term::Item(base, of) if base.same(act.term) && of.same(key))
+                    && !is_tried(event.ctx)
             }
             _ => false,
         })

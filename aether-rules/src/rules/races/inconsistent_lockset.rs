@@ -4,7 +4,8 @@ use crate::check_then_act;
 use crate::declare_rule;
 use crate::evidence;
 use crate::finding::{Evidence, EvidenceRole};
-use crate::link::{Access, AccessKind, FuncId, Guard, InferredGuard, LockId, Place, Touch};
+use crate::facts::Term;
+use crate::link::{Access, AccessKind, FuncId, Guard, InferredGuard, LockId, Place, PlaceRoot, Touch};
 use crate::model::{Effect, Role};
 use crate::sym;
 use crate::{Confidence, Finding, Findings, RuleContext};
@@ -244,7 +245,15 @@ fn takes(cx: &RuleContext<'_>, function: FuncId, lock: LockId) -> bool {
 
 /// Whether a lock is one of many: an element of a container.
 fn is_out_of_table(cx: &RuleContext<'_>, lock: LockId) -> bool {
-    matches!(cx.program.place_kind(cx.program.lock(lock).place).role(), Some(Role::Container(_)))
+    let place = cx.program.lock(lock).place;
+    match place.root {
+        PlaceRoot::Cell(module, var) => {
+            let facts = &cx.program.module(module).facts;
+            let values = &facts.vars[var.index()].values;
+            !values.is_empty() && values.iter().all(|&value| matches!(facts.terms.get(value), Term::Item(..)))
+        }
+        _ => matches!(cx.program.place_kind(place).role(), Some(Role::Container(_))),
+    }
 }
 
 /// Whether somebody changes the container itself; one that is only ever replaced is copy-on-write.
