@@ -4,7 +4,7 @@ use crate::declare_rule;
 use crate::evidence::{self, locks as show};
 use crate::facts::{CallIx, EventKind, Qual, Term};
 use crate::finding::EvidenceRole;
-use crate::link::{ClassId, FuncId, Kind, Owner, PlaceRoot, RootId, Taken, Via};
+use crate::link::{CallSite, ClassId, FuncId, Kind, Owner, PlaceRoot, Receiver, RootId, Taken, Via};
 use crate::model::RunsOn;
 use crate::source::Span;
 use crate::{Confidence, Finding, Findings, RuleContext, sym};
@@ -107,8 +107,11 @@ fn danger(cx: &RuleContext<'_>, function: FuncId, taken: &Taken) -> Option<Confi
     if is_del && belongs_to_the_dying(cx, function, taken) {
         return Some(Confidence::Low);
     }
-    let (_, acquisition) = cx.program.way_to(taken);
+    let (calls, acquisition) = cx.program.way_to(taken);
     let (module, _) = cx.program.func_local(acquisition.function);
+    if calls.iter().any(|&(span, callee)| is_siblings(cx, function, (span, callee))) {
+        return None;
+    }
     if taken.conditional || cx.program.asks_for_holder(module, acquisition.ctx) {
         return Some(Confidence::Low);
     }
@@ -121,6 +124,18 @@ fn danger(cx: &RuleContext<'_>, function: FuncId, taken: &Taken) -> Option<Confi
         (_, 0) => Confidence::High,
         _ => Confidence::Medium,
     })
+}
+
+/// Whether a call on `self` is taken to be of a class beside the dying object's: both derive from one that calls it, but
+/// this object is not of that kind.
+fn is_siblings(cx: &RuleContext<'_>, finalizer: FuncId, (call, function): (Span, FuncId)) -> bool {
+    let is_here = |site: &CallSite| cx.program.span(cx.program.func_local(site.caller).0, site.range) == call;
+    if !cx.program.callers(function).iter().any(|site| site.receiver == Receiver::Own && is_here(site)) {
+        return false;
+    }
+    let (Some(dying), Some(other)) = (cx.program.class_of(finalizer), cx.program.class_of(function)) else { return false };
+    let (own, others) = (&cx.program.class(dying).mro, &cx.program.class(other).mro);
+    !own.contains(&other) && !others.contains(&dying) && own.iter().any(|ancestor| others.contains(ancestor))
 }
 
 /// Whether the lock is a part's of the dying object, and only the object's own methods ever get to it: whoever holds it
