@@ -6,7 +6,7 @@ use crate::evidence;
 use crate::facts::{Const, CtxIx, CtxKind, EventKind, Term, TermId};
 use crate::finding::{Evidence, EvidenceRole};
 use crate::link::{Access, AccessKind, Answer, Asked, Check, Kind, Place, Sharing, Touch, Worth};
-use crate::model::{Effect, Role};
+use crate::model::Effect;
 use crate::rule::Confidence;
 use crate::{Finding, Findings, RuleContext};
 use crate::{qual, sym};
@@ -317,7 +317,7 @@ pub(crate) fn built_afterwards(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy) 
             },
             EventKind::Call(call) => match facts.terms.get(facts.calls[call.index()].callee) {
                 Term::Attr(base, method) => {
-                    (is_flag && !is_log(cx, act, call) && !is_announced(cx, act, call)) || (is_it(base) && is_building(facts.name(method)))
+                    (is_flag && !is_word(cx, act, call)) || (is_it(base) && is_building(facts.name(method)))
                 }
                 _ => is_flag,
             },
@@ -357,19 +357,15 @@ fn is_building(method: &str) -> bool {
     STARTS.iter().any(|start| method.trim_start_matches('_').starts_with(start))
 }
 
-/// `self.ready_event.set()` beside `self.ready = True`: the same news, told to those who wait.
-fn is_announced(cx: &RuleContext<'_>, act: &Access, call: crate::facts::CallIx) -> bool {
-    let facts = &cx.program.module(act.module).facts;
-    let tells = [sym!("set"), sym!("notify"), sym!("notify_all"), sym!("release")];
-    let told = cx.program.kind(act.module, facts.receiver_of(call)).role();
-    facts.callee_name(call).is_some_and(|name| tells.contains(&name)) && matches!(told, Some(Role::Signal | Role::Lock(_)))
-}
-
-fn is_log(cx: &RuleContext<'_>, act: &Access, call: crate::facts::CallIx) -> bool {
+/// Whether a call only tells somebody: a log, or the threads that wait for an event.
+fn is_word(cx: &RuleContext<'_>, act: &Access, call: crate::facts::CallIx) -> bool {
     let facts = &cx.program.module(act.module).facts;
     match facts.terms.get(facts.calls[call.index()].callee) {
+        Term::Attr(_, method) if facts.args_of(call).is_empty() => {
+            ["set", "is_set", "notify", "notify_all"].contains(&facts.name(method))
+        }
         Term::Attr(_, method) => {
-            ["debug", "info", "warning", "warn", "error", "exception", "log", "is_set"].contains(&facts.name(method))
+            ["debug", "info", "warning", "warn", "error", "exception", "log"].contains(&facts.name(method))
         }
         _ => false,
     }
@@ -384,7 +380,7 @@ pub(crate) fn does_work(cx: &RuleContext<'_>, act: &Access, check: &Check) -> bo
     inside.any(|at| {
         let event = facts.events[at.index()];
         let works = match event.kind {
-            EventKind::Call(call) => !is_log(cx, act, call),
+            EventKind::Call(call) => !is_word(cx, act, call),
             EventKind::Store(..) | EventKind::Augment(..) | EventKind::Delete(_) => true,
             _ => false,
         };

@@ -3,8 +3,9 @@
 use rustc_hash::FxHashSet;
 
 use crate::declare_rule;
-use crate::facts::{CallIx, EventKind, Qual, Term, TermId};
+use crate::facts::{CallIx, Ctx, CtxKind, EventKind, Qual, Term, TermId};
 use crate::library;
+use crate::messages::is_message;
 use crate::{Confidence, Finding, Findings, RuleContext};
 
 declare_rule! {
@@ -36,7 +37,8 @@ declare_rule! {
     ///
     /// ## Limits
     /// A count that comes back from another function of the program, or is compared by `min`, is not seen. In test modules
-    /// (`tests/`, `test_*.py`) the confidence is low (`--all`): extensions are tested that way on purpose.
+    /// (`tests/`, `test_*.py`) the confidence is low (`--all`): extensions are tested that way on purpose. It is low too
+    /// where the number only decides whether to warn or to log: a wrong one costs a message.
     ///
     /// ## References
     /// - [sys.getrefcount](https://docs.python.org/3/library/sys.html#sys.getrefcount)
@@ -67,13 +69,41 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     // Tests of an extension count references on purpose, build by build.
     let confidence = if library::is_library(cx.program, cx.module) { Confidence::High } else { Confidence::Low };
     for (call, range) in counts.into_iter().filter(|(call, _)| compared.contains(call)) {
-        debug_assert!(call.index() < cx.facts().calls.len(), "a call of this module");
+        let confidence = if only_decides_on_a_message(cx, call) { Confidence::Low } else { confidence };
         findings.report(
             Finding::new(cx.span(range), confidence, "a reference count is compared")
                 .label("immortal objects report 2**32 - 1, and free-threaded builds count per thread")
                 .note("free-threaded builds of 3.13 and later; for immortal objects (None, small integers, interned strings) all builds of 3.12 and later")
                 .help("count users explicitly, or ask a `weakref.ref` whether the object is alive"),
         );
+    }
+}
+
+/// Whether the number is part of a test under which nothing happens but a warning or a line of a log.
+fn only_decides_on_a_message(cx: &RuleContext<'_>, count: CallIx) -> bool {
+    let facts = cx.facts();
+    let is_tested = |ctx: &Ctx| matches!(ctx.kind, CtxKind::Branch(test, _) if holds(cx, test, count));
+    let mut inside = facts.events.iter().filter(|event| facts.ctx_chain(event.ctx).any(|(_, ctx)| is_tested(ctx)));
+    let mut messages = 0;
+    inside.all(|event| match event.kind {
+        EventKind::Call(call) if is_message(cx, call) => {
+            messages += 1;
+            true
+        }
+        EventKind::Load(_) => true,
+        _ => false,
+    }) && messages > 0
+}
+
+/// Whether a test asks for the number, alone or among other things.
+fn holds(cx: &RuleContext<'_>, test: TermId, count: CallIx) -> bool {
+    match cx.facts().terms.get(test) {
+        Term::Call(call) => call == count,
+        Term::Not(inner) => holds(cx, inner, count),
+        Term::And(a, b) | Term::Or(a, b) | Term::Compare(_, a, b) | Term::Operation(a, b) => {
+            holds(cx, a, count) || holds(cx, b, count)
+        }
+        _ => false,
     }
 }
 
