@@ -3,9 +3,9 @@
 //! *Invariant:* a [`Hazard`] pairs an access with a test that no lock keeps up to date.
 
 use crate::evidence;
-use crate::facts::{Const, CtxIx, CtxKind, EventKind, Term, TermId};
+use crate::facts::{Const, EventKind, Term, TermId};
 use crate::finding::{Evidence, EvidenceRole};
-use crate::link::{Access, AccessKind, Answer, Asked, Check, Kind, Place, Sharing, Touch, Worth};
+use crate::link::{Access, AccessKind, Answer, Asked, Check, Place, Sharing, Touch, Worth};
 use crate::model::Effect;
 use crate::rule::Confidence;
 use crate::{Finding, Findings, RuleContext};
@@ -105,6 +105,16 @@ pub(crate) fn is_ending(cx: &RuleContext<'_>, act: &Access) -> bool {
 
 /// Whether an access gives an attribute its first value, in a method that makes the object ready.
 pub(crate) fn is_setting_up(cx: &RuleContext<'_>, act: &Access) -> bool {
+    matches!(act.kind, AccessKind::Write(Touch::Whole, _)) && sets_up(cx, act)
+}
+
+/// Whether an access puts elements into a container, in a method that makes the object ready.
+pub(crate) fn fills_at_setup(cx: &RuleContext<'_>, act: &Access) -> bool {
+    matches!(act.kind, AccessKind::Write(Touch::Element(_), _)) && sets_up(cx, act)
+}
+
+/// `connect`, `_setup_tables`, `on_thread_start`: a method that makes the object ready, by its name.
+fn sets_up(cx: &RuleContext<'_>, act: &Access) -> bool {
     const NAMES: &[&str] = &[
         "start",
         "open",
@@ -114,15 +124,14 @@ pub(crate) fn is_setting_up(cx: &RuleContext<'_>, act: &Access) -> bool {
         "enter",
         "configure",
         "attach",
+        "populate",
         "init",
         "initialize",
         "initialise",
     ];
-    let is_ready_hook = || {
-        let name = name_of(cx, act).trim_matches('_');
-        name.starts_with("on_") && NAMES.contains(&name.rsplit('_').next().unwrap_or_default())
-    };
-    matches!(act.kind, AccessKind::Write(Touch::Whole, _)) && (NAMES.contains(&verb(cx, act)) || is_ready_hook())
+    let name = name_of(cx, act).trim_matches('_');
+    let is_hook = name.starts_with("on_") && NAMES.contains(&name.rsplit('_').next().unwrap_or_default());
+    is_hook || NAMES.contains(&verb(cx, act))
 }
 
 /// The first word of the name of the function an access stands in: `close` in `_close_all`.
@@ -212,30 +221,6 @@ pub(crate) fn removes(other: &Access) -> bool {
         .contains(&method),
         _ => false,
     }
-}
-
-/// Whether an access stores under a key that the function has read the element of before: it is there, and the size
-/// stays what it is.
-pub(crate) fn replaces_element(cx: &RuleContext<'_>, act: &Access) -> bool {
-    let AccessKind::Write(Touch::Element(key), _) = act.kind else { return false };
-    let facts = &cx.program.module(act.module).facts;
-    // Where the look-up failed, there was none: neither in the handler nor after it.
-    let is_tried = |ctx: CtxIx| {
-        let mut tries = facts.ctx_chain(ctx).filter(|(_, ctx)| ctx.kind == CtxKind::Try);
-        tries.any(|(at, _)| !facts.ctx_within(act.ctx, at))
-    };
-    let (_, function) = cx.program.func_local(act.function);
-    let first = facts.functions[function.index()].events.start;
-    let mut before = facts.events[first as usize..act.event.index()].iter();
-    let may_make = matches!(cx.program.kind_at(act), Kind::Object(class) if class == qual!("collections.defaultdict"));
-    !may_make
-        && before.any(|event| match event.kind {
-            EventKind::Load(read) => {
-                matches!(facts.terms.get(read), Term::Item(base, of) if base.same(act.term) && of.same(key))
-                    && !is_tried(event.ctx)
-            }
-            _ => false,
-        })
 }
 
 /// Whether the key is the thread itself: nobody else uses it.

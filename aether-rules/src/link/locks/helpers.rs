@@ -10,7 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::LockSet;
 use crate::facts::{CtxIx, EventIx, EventKind, FuncIx, Sym, Term};
-use crate::link::calls::Callee;
+use crate::link::calls::{Callee, Receiver};
 use crate::link::kind::{FuncId, Kind, ModuleId};
 use crate::link::program::Program;
 use crate::qual;
@@ -199,6 +199,15 @@ impl Program {
             && self.callers(function).is_empty()
             && !self.function(function).flags.is_property
             && !is_called()
+    }
+
+    /// Whether a function is a private method that is only handed out, for others than its object to call as they see fit.
+    pub fn is_private_callback(&self, function: FuncId) -> bool {
+        let class = self.class_of(function);
+        class.is_some()
+            && self.is_private(function)
+            && self.escapes(function)
+            && self.callers(function).iter().all(|site| site.receiver != Receiver::Own)
     }
 
     /// Whether a nested function is handed out and nobody is seen to call it: under which locks it runs, its callers

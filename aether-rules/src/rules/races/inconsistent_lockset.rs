@@ -73,7 +73,7 @@ declare_rule! {
     /// under `--all` only: what a method stores that sets the object up (`configure`, `open`), where no thread is known to
     /// come there, a setter that does nothing else, a mark that is only ever `True` or `False`, `None` stored or
     /// a container cleared on the way out (`close`, `stop`), what is put in bare and only taken out under the lock, what also makes the lock anew, a registry that is only added to and never under a
-    /// lock. Helpers named `…_locked` are trusted to be called with the lock held. What keeps others away by other means
+    /// lock; a store that replaces the value where nobody changes it in steps; what one step takes out and tolerates to find gone; what a function stores before it takes the lock, or leaves outside after it. Helpers named `…_locked`, or documented as called with the lock held, are trusted. What keeps others away by other means
     /// (an event, a protocol) is not seen.
     /// What runs in a forked child (`os.register_at_fork`, `…_after_fork`) has no second thread, and what refuses to run
     /// while the object runs (`if self.running: raise …`) is shown under `--all` only.
@@ -274,7 +274,9 @@ fn is_torn_pair(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> bool {
     let program = cx.program;
     let writes = |place: Place| {
         let accesses = program.accesses(place).iter();
-        accesses.filter(|other| other.kind.writes() && program.held_at_access(other).holds(lock)).collect::<Vec<_>>()
+        // What is changed in place stays the same object: two references to such things are no torn pair.
+        let rebinds = |other: &Access| other.kind.writes() && other.kind.is_whole();
+        accesses.filter(|other| rebinds(other) && program.held_at_access(other).holds(lock)).collect::<Vec<_>>()
     };
     // Each under a condition of its own, they are no pair.
     let are_one = |one: &Access, other: &Access| {

@@ -5,6 +5,7 @@ use crate::evidence;
 use crate::facts::{EventKind, Term, TermId};
 use crate::finding::{Evidence, EvidenceRole};
 use crate::link::{Access, AccessKind, Callee, Sharing};
+use crate::qual;
 use crate::{Confidence, Finding, Findings, RuleContext};
 
 declare_rule! {
@@ -93,9 +94,20 @@ fn is_cached(cx: &RuleContext<'_>, access: &Access) -> bool {
     facts.functions[local.index()].decorators.iter().any(|&decorator| name(decorator).contains("cached"))
 }
 
+/// `x = cast(T, x)`: the very object that was there.
+fn is_cast(cx: &RuleContext<'_>, access: &Access, value: TermId) -> bool {
+    let facts = &cx.program.module(access.module).facts;
+    let Term::Call(call) = facts.terms.get(value) else { return false };
+    cx.program.library_callee(access.module, call) == Some(qual!("typing.cast"))
+        && facts.positional(call, 1).is_some_and(|arg| arg.value.same(access.term))
+}
+
 /// Whether what is written is a copy of what was there, taken earlier and not touched since: it is put back, not changed.
 fn puts_back(cx: &RuleContext<'_>, access: &Access) -> bool {
     let AccessKind::Write(_, value) = access.kind else { return false };
+    if is_cast(cx, access, value) {
+        return true;
+    }
     let (module, local) = cx.program.func_local(access.function);
     let facts = &cx.program.module(module).facts;
     let Some(var) = facts.var_of(value) else { return false };

@@ -8,6 +8,8 @@ use crate::link::{Access, AccessKind, LockId, Place, Touch};
 use crate::sym;
 use crate::RuleContext;
 
+use super::{is_tolerant, takes};
+
 /// Whether a bare access looks as if it was meant, or harmless: one store that others see before or after, never halfway.
 pub(super) fn is_deliberate(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> bool {
     let facts = &cx.program.module(access.module).facts;
@@ -31,8 +33,52 @@ pub(super) fn is_deliberate(cx: &RuleContext<'_>, access: &Access, lock: LockId)
 pub(super) fn is_probably_meant(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> bool {
     is_lone_store(cx, access)
         || (is_plain_store(cx, access) && takes_over(cx, access))
+        || (is_plain_store(cx, access) && prepares(cx, access, lock))
         || goes_on_from_lock(cx, access, lock)
+        || is_tolerant_step(cx, access)
+        || check_then_act::fills_at_setup(cx, access)
+        || callers_hold(cx, access, lock)
         || cx.program.is_uncalled_helper(access.function)
+        || cx.program.is_private_callback(access.function)
+}
+
+/// Whether everybody who is seen to call the function holds the lock, though others might.
+fn callers_hold(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> bool {
+    let sites = cx.program.callers(access.function).iter();
+    let mut sites = sites.filter(|site| site.caller != access.function && !cx.program.is_setup(site.caller)).peekable();
+    sites.peek().is_some()
+        && sites.all(|site| {
+            let (module, _) = cx.program.func_local(site.caller);
+            cx.program.held(module, site.caller, site.event).holds(lock)
+        })
+}
+
+/// Whether a function stores several things, and takes the lock afterwards for the work they are for.
+fn prepares(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> bool {
+    const SEVERAL: usize = 2;
+    let mut taken = cx.program.acquisitions().filter(|taken| taken.function == access.function && taken.lock == lock);
+    let (_, local) = cx.program.func_local(access.function);
+    let first = cx.program.module(access.module).facts.functions[local.index()].events.start;
+    let before = &cx.program.module(access.module).facts.events[first as usize..=access.event.index()];
+    let stores = before.iter().filter(|event| matches!(event.kind, EventKind::Store(..))).count();
+    stores >= SEVERAL && taken.all(|taken| taken.event.is_some_and(|at| at > access.event)) && takes(cx, access.function, lock)
+}
+
+/// Whether an access takes something out in one step, is content to find it gone, and is all that the function does with
+/// the place.
+fn is_tolerant_step(cx: &RuleContext<'_>, access: &Access) -> bool {
+    let AccessKind::Method(method, _) = access.kind else { return false };
+    let has_default = || cx.program.call_argument(access, 1).is_some();
+    let tolerates = match method {
+        method if method == sym!("discard") => true,
+        method if method == sym!("pop") => has_default() || is_tolerant(cx, access),
+        method if method == sym!("popleft") => is_tolerant(cx, access),
+        _ => false,
+    };
+    let mut others = cx.program.accesses(access.place).iter().filter(|other| other.function == access.function);
+    // To look the container up is part of the step.
+    let is_part = |other: &Access| other.event == access.event || access.range.contains_range(other.range);
+    tolerates && cx.program.checks(access).is_empty() && others.all(is_part)
 }
 
 /// Whether an access stores a value that does not depend on what was there.
