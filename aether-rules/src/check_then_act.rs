@@ -105,6 +105,16 @@ pub(crate) fn is_ending(cx: &RuleContext<'_>, act: &Access) -> bool {
 
 /// Whether an access gives an attribute its first value, in a method that makes the object ready.
 pub(crate) fn is_setting_up(cx: &RuleContext<'_>, act: &Access) -> bool {
+    matches!(act.kind, AccessKind::Write(Touch::Whole, _)) && sets_up(cx, act)
+}
+
+/// Whether an access puts elements into a container, in a method that makes the object ready.
+pub(crate) fn fills_at_setup(cx: &RuleContext<'_>, act: &Access) -> bool {
+    matches!(act.kind, AccessKind::Write(Touch::Element(_), _)) && sets_up(cx, act)
+}
+
+/// `connect`, `_setup_tables`, `on_thread_start`: a method that makes the object ready, by its name.
+fn sets_up(cx: &RuleContext<'_>, act: &Access) -> bool {
     const NAMES: &[&str] = &[
         "start",
         "open",
@@ -114,18 +124,25 @@ pub(crate) fn is_setting_up(cx: &RuleContext<'_>, act: &Access) -> bool {
         "enter",
         "configure",
         "attach",
+        "populate",
         "init",
         "initialize",
         "initialise",
     ];
-    matches!(act.kind, AccessKind::Write(Touch::Whole, _)) && NAMES.contains(&verb(cx, act))
+    let name = name_of(cx, act).trim_matches('_');
+    let is_hook = name.starts_with("on_") && NAMES.contains(&name.rsplit('_').next().unwrap_or_default());
+    is_hook || NAMES.contains(&verb(cx, act))
 }
 
 /// The first word of the name of the function an access stands in: `close` in `_close_all`.
 fn verb<'a>(cx: &RuleContext<'a>, act: &Access) -> &'a str {
+    name_of(cx, act).trim_matches('_').split('_').next().unwrap_or_default()
+}
+
+/// The name of the function an access stands in.
+fn name_of<'a>(cx: &RuleContext<'a>, act: &Access) -> &'a str {
     let (module, _) = cx.program.func_local(act.function);
-    let name = cx.program.module(module).facts.name(cx.program.function(act.function).name);
-    name.trim_matches('_').split('_').next().unwrap_or_default()
+    cx.program.module(module).facts.name(cx.program.function(act.function).name)
 }
 
 /// Whether a place looks like a registry that is filled while a program is set up: all that changes it are bare `add…`,

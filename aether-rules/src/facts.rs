@@ -159,6 +159,8 @@ pub struct FunctionFlags {
     pub is_classmethod: bool,
     /// Under a decorator that makes a property.
     pub is_property: bool,
+    /// Documented as called with a lock held.
+    pub is_under_lock: bool,
 }
 
 /// A parameter.

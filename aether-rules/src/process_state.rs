@@ -2,7 +2,8 @@
 //!
 //! A rule says which events change which setting; here it is decided who else is affected. A thread that makes the
 //! change affects all others (high); a context manager of a library does it around code of whoever calls, on whatever
-//! thread (medium); any other function may be called before threads start (low).
+//! thread (medium), unless its documentation says that it is not for several threads; any other function may be called
+//! before threads start (low).
 //!
 //! *Invariant:* one finding for each function and setting; what changes the setting again, to put it back or not, is
 //! evidence.
@@ -10,7 +11,7 @@
 use ruff_text_size::TextRange;
 
 use crate::evidence;
-use crate::facts::{Event, EventIx, EventKind, FuncIx, Qual, Sym, Term, TermId};
+use crate::facts::{Event, EventIx, EventKind, FuncIx, Qual, Sym, Term, TermId, ThreadSafety};
 use crate::finding::{Evidence, EvidenceRole};
 use crate::library;
 use crate::link::{FuncId, Kind, ThreadOf, Visit};
@@ -109,7 +110,14 @@ fn hazard(
         return Hazard::Thread(visit);
     }
     let spans_callers = yields_between(cx, function, first, again) || left_to_exit(cx, function, first, change);
-    if spans_callers && library::is_public(cx.program, id) { Hazard::AroundCallers } else { Hazard::Unproven }
+    if spans_callers && !is_disclaimed(cx, function) && library::is_public(cx.program, id) { Hazard::AroundCallers } else { Hazard::Unproven }
+}
+
+/// Whether the documentation of the class says that it is not for several threads: whoever uses it was told.
+fn is_disclaimed(cx: &RuleContext<'_>, function: FuncIx) -> bool {
+    let facts = cx.facts();
+    let class = facts.functions[function.index()].class;
+    class.is_some_and(|class| facts.classes[class.index()].thread_safety == ThreadSafety::Denied)
 }
 
 /// A thread that runs a function while others run too.

@@ -5,7 +5,7 @@ use ruff_text_size::{Ranged, TextRange};
 
 use super::{Builder, Frame};
 use crate::facts::{
-    CtxIx, CtxKind, EventKind, FuncIx, Function, FunctionFlags, Param, ParamKind, ScopeKind, Sym, Term, TermId,
+    CtxIx, CtxKind, EventKind, FuncIx, Function, FunctionFlags, Param, ParamKind, ScopeKind, Sym, Term, TermId, promise,
 };
 
 impl Builder {
@@ -16,6 +16,7 @@ impl Builder {
         let name = self.sym(&def.name.id);
         let mut flags = Self::flags_from(&def.decorator_list);
         flags.is_async = def.is_async;
+        flags.is_under_lock = promise::is_called_under_lock(&def.body);
         let is_method = matches!(self.scopes.kind(self.scope), ScopeKind::Class(_));
         flags.is_classmethod |=
             is_method && matches!(def.name.id.as_str(), "__new__" | "__init_subclass__" | "__class_getitem__");

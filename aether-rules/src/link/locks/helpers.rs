@@ -10,7 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::LockSet;
 use crate::facts::{CtxIx, EventIx, EventKind, FuncIx, Sym, Term};
-use crate::link::calls::Callee;
+use crate::link::calls::{Callee, Receiver};
 use crate::link::kind::{FuncId, Kind, ModuleId};
 use crate::link::program::Program;
 use crate::qual;
@@ -182,6 +182,40 @@ impl Program {
     /// Whether a function is used as a value: somebody unknown may call it.
     pub(in crate::link) fn escapes(&self, function: FuncId) -> bool {
         self.locks.escaping.contains(&function)
+    }
+
+    /// Whether a function is a private method that nothing in its module calls: left over, or somebody else's hook.
+    pub fn is_uncalled_helper(&self, function: FuncId) -> bool {
+        let (module, _) = self.func_local(function);
+        let facts = &self.modules[module.index()].facts;
+        let name = self.function(function).name;
+        let is_called = || {
+            let mut callees = facts.calls.iter().map(|call| facts.terms.get(call.callee));
+            callees.any(|callee| matches!(callee, Term::Attr(_, called) if called == name))
+        };
+        self.class_of(function).is_some()
+            && self.is_private(function)
+            && !self.escapes(function)
+            && self.callers(function).is_empty()
+            && !self.function(function).flags.is_property
+            && !is_called()
+    }
+
+    /// Whether a function is a private method that is only handed out, for others than its object to call as they see fit.
+    pub fn is_private_callback(&self, function: FuncId) -> bool {
+        let class = self.class_of(function);
+        class.is_some()
+            && self.is_private(function)
+            && self.escapes(function)
+            && self.callers(function).iter().all(|site| site.receiver != Receiver::Own)
+    }
+
+    /// Whether a nested function is handed out and nobody is seen to call it: under which locks it runs, its callers
+    /// decide.
+    pub(in crate::link) fn is_handed_out(&self, function: FuncId) -> bool {
+        let declaration = self.function(function);
+        let is_nested = declaration.class.is_none() && declaration.parent.is_some_and(|parent| parent != FuncIx(0));
+        is_nested && self.callers(function).is_empty() && self.escapes(function)
     }
 
     /// Whether outsiders are not meant to call a function: by its name, or because it is nested.
