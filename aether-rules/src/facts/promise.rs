@@ -130,7 +130,8 @@ pub(super) fn is_called_under_lock(body: &[Stmt]) -> bool {
 
 fn demands_lock(text: &str) -> bool {
     const LOCKS: &[&str] = &["lock", "mutex"];
-    let has_word = |word: &str| text.as_bytes().windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()));
+    let has_word =
+        |word: &str| text.as_bytes().windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()));
     if !LOCKS.iter().any(|lock| has_word(lock)) {
         return false;
     }
@@ -166,7 +167,9 @@ fn demands_lock(text: &str) -> bool {
     text.split(". ").flat_map(|part| part.split("\n\n")).any(|sentence| {
         let words = sentence.split_whitespace().collect::<Vec<_>>().join(" ");
         let is_denied = ["must not", "not be held", "without", "never", "n't"].iter().any(|word| words.contains(word));
-        LOCKS.iter().any(|lock| words.contains(lock)) && DEMANDS.iter().any(|demand| words.contains(demand)) && !is_denied
+        LOCKS.iter().any(|lock| words.contains(lock))
+            && DEMANDS.iter().any(|demand| words.contains(demand))
+            && !is_denied
     })
 }
 
