@@ -211,7 +211,7 @@ fn for_each(program: &Program, module: ModuleId, wanted: &dyn Fn(FuncId) -> bool
         }
         let first = facts.functions[index].events.start;
         for (position, event) in facts.events_of(function).iter().enumerate() {
-            if program.after_pid_test(module, event.ctx) {
+            if program.is_in_child(module, event.ctx) {
                 continue;
             }
             let at = EventIx(first + position as u32);

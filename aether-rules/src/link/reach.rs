@@ -120,7 +120,8 @@ fn run_on(marked: &mut [bool], callees: &[Vec<(FuncId, CallSite)>], mut pending:
     }
 }
 
-fn is_entry(program: &Program, function: FuncId) -> bool {
+/// Whether users may call a function: it is public, and at the top of its module or class.
+pub(super) fn is_entry(program: &Program, function: FuncId) -> bool {
     let (module, local) = program.func_local(function);
     if local == FuncIx(0) {
         return true;
