@@ -18,7 +18,7 @@ use super::kind::{FuncId, Kind, ModuleId};
 use super::locks::LockSet;
 use super::places::{Place, PlaceId, PlaceRoot};
 use super::program::Program;
-use crate::facts::{Comparison, CtxIx, Event, EventIx, EventKind, FuncIx, Sym, Term, TermId};
+use crate::facts::{Comparison, CtxIx, Event, EventIx, EventKind, FuncIx, ScopeKind, Sym, Term, TermId};
 use crate::model::Effect;
 use crate::rule::Confidence;
 use crate::sym;
@@ -301,7 +301,12 @@ impl Program {
         let [value] = facts.vars[var.index()].values[..] else { return None };
         let is_attribute = matches!(facts.terms.get(value), Term::Attr(..));
         let rebinds = |event: &Event| matches!(event.kind, EventKind::Store(target, _) if target.same(value));
-        if !is_attribute || facts.events_of(function).iter().any(rebinds) {
+        // A nested function sees the name of the one around it.
+        let owner = match facts.var_scope(var) {
+            ScopeKind::Function(owner) => owner,
+            _ => function,
+        };
+        if !is_attribute || facts.events_of(function).iter().chain(facts.events_of(owner)).any(rebinds) {
             return None;
         }
         self.place(module, function, value)

@@ -43,7 +43,28 @@ impl Program {
             ThreadOf::Main => self.is_one_threads(access.module, access.ctx),
             ThreadOf::Root(root) => self.is_for_one_thread(access, root),
         };
-        comes(a, b.1) && comes(b, a.1) && !(is_for_one(a) && is_for_one(b))
+        comes(a, b.1) && comes(b, a.1) && !(is_for_one(a) && is_for_one(b)) && !self.are_siblings(a, b)
+    }
+
+    /// Whether two threads each work on an object of their own class, with an attribute that both have from one base.
+    fn are_siblings(&self, a: (&Access, ThreadOf), b: (&Access, ThreadOf)) -> bool {
+        let (ThreadOf::Root(x), ThreadOf::Root(y), PlaceRoot::Attr(class, _)) = (a.1, b.1, a.0.place.root) else {
+            return false;
+        };
+        let own = |root: RootId| {
+            let own = self.class_of_self(self.root(root).function);
+            own.filter(|&own| self.class(own).mro.contains(&class))
+        };
+        let through_self = |access: &Access| access.receiver == Receiver::Own;
+        matches!((own(x), own(y)), (Some(x), Some(y)) if !self.have_common_objects(x, y))
+            && through_self(a.0)
+            && through_self(b.0)
+    }
+
+    /// The class whose `self` a function works on, a nested one that of the method around it.
+    fn class_of_self(&self, function: FuncId) -> Option<ClassId> {
+        let (module, local) = self.func_local(function);
+        self.enclosing_class(module, local)
     }
 
     /// Whether a user's thread meets the thread of a root on an object: the object is meant for several threads, or it
@@ -109,6 +130,14 @@ impl Program {
         })
     }
 
+    /// Whether an object hands out a method for others to call when something happens: `link.register(self.on_connect)`.
+    fn is_callback(&self, function: FuncId) -> bool {
+        let (module, _) = self.func_local(function);
+        let name = self.module(module).facts.name(self.function(function).name);
+        let says = name.starts_with("on_") || ["_callback", "_cb", "_handler"].iter().any(|end| name.ends_with(end));
+        says && self.escapes(function) && self.callers(function).is_empty()
+    }
+
     /// Whether an access prepares a thread that the same function starts afterwards.
     fn is_before_own_start(&self, access: &Access) -> bool {
         let of_own = matches!(access.receiver, Receiver::Own | Receiver::OfOwn);
@@ -153,7 +182,8 @@ impl Search<'_> {
         if local == FuncIx(0) {
             return true;
         }
-        if self.is_visited(function) || program.is_setup(function) || !is_entry(program, function) {
+        let is_inside = self.is_visited(function) || program.is_setup(function) || program.is_callback(function);
+        if is_inside || !is_entry(program, function) {
             return false;
         }
         let Some(class) = program.enclosing_class(module, local) else { return true };
@@ -161,11 +191,24 @@ impl Search<'_> {
             return false;
         }
         let root = program.root(self.root);
+        if self.is_of_sibling(class) {
+            return false;
+        }
         program.are_related(class, self.class)
             || self.holders.iter().any(|&holder| program.are_related(class, holder))
             || program.class_promise(class).is_some()
             || program.is_of_family(root.function, class)
             || root.started.is_some_and(|started| program.is_of_family(started.by, class))
+    }
+
+    /// Whether a class and the thread's own have the shared attribute from one base, and no objects in common.
+    fn is_of_sibling(&self, class: ClassId) -> bool {
+        let own = self.program.class_of_self(self.program.root(self.root).function);
+        own.is_some_and(|own| {
+            self.program.class(class).mro.contains(&self.class)
+                && self.program.class(own).mro.contains(&self.class)
+                && !self.program.have_common_objects(class, own)
+        })
     }
 
     /// Whether a method of a thread is one that only its constructor calls.

@@ -36,6 +36,13 @@ impl Program {
         false
     }
 
+    /// Whether an object can be of both of two classes.
+    pub(super) fn have_common_objects(&self, x: ClassId, y: ClassId) -> bool {
+        self.class(x).mro.contains(&y)
+            || self.class(y).mro.contains(&x)
+            || self.classes.iter().any(|info| info.mro.contains(&x) && info.mro.contains(&y))
+    }
+
     /// The class of the object whose attribute is accessed, as far as the expression says it.
     fn object_class(&self, access: &Access) -> Option<ClassId> {
         if !matches!(access.place.root, PlaceRoot::Attr(..)) || access.place.path != Qual::ROOT {

@@ -10,6 +10,7 @@ use super::calls::CallSite;
 use super::kind::{ClassId, FuncId, Kind, ModuleId};
 use super::locks::LockSet;
 use super::program::Program;
+use crate::model::Role;
 use crate::facts::{Arm, Comparison, Const, CtxIx, CtxKind, EventKind, FuncIx, Sym, Term, TermId};
 
 /// How many calls are followed upwards.
@@ -147,19 +148,13 @@ impl Program {
         }
     }
 
-    /// Whether a store elsewhere only starts a count afresh that somebody steps here: what the object does on its way
-    /// out, or what the counting side does itself in another place. Late by one step, it says the same.
-    pub fn is_restart(&self, step: &Access, store: &Access) -> bool {
-        let constant = |access: &Access| match access.kind {
-            AccessKind::Write(Touch::Whole, value) => {
-                match self.modules[access.module.index()].facts.terms.get(value) {
-                    Term::Const(value) => Some(value),
-                    _ => None,
-                }
-            }
-            _ => None,
-        };
-        let Some(value) = constant(store) else { return false };
+    /// Whether a store elsewhere only starts afresh what somebody steps here: what the object does on its way out, or
+    /// what the stepping side does itself in another place. Late by one step, it says the same.
+    pub(super) fn is_restart(&self, step: &Access, store: &Access) -> bool {
+        if step.function == store.function {
+            return false;
+        }
+        let Some(value) = self.blank(store) else { return false };
         let (module, _) = self.func_local(store.function);
         let name = self.modules[module.index()].facts.name(self.function(store.function).name);
         let verb = name.trim_matches('_').split('_').next().unwrap_or_default();
@@ -169,14 +164,29 @@ impl Program {
         };
         ["reset", "close", "stop", "shutdown", "disconnect", "terminate"].contains(&verb)
             || self.accesses(store.place).iter().any(|other| {
-                constant(other) == Some(value) && other.function != store.function && shares_thread(other)
+                other.function != store.function && self.blank(other) == Some(value) && shares_thread(other)
             })
+    }
+
+    /// The literal an access stores; a new empty container counts as `None`.
+    fn blank(&self, access: &Access) -> Option<Const> {
+        let AccessKind::Write(Touch::Whole, value) = access.kind else { return None };
+        let facts = &self.modules[access.module.index()].facts;
+        match facts.terms.get(value) {
+            Term::Const(value) => Some(value),
+            Term::Display(_, list) if facts.terms.list(list).is_empty() => Some(Const::None),
+            Term::Call(call) if facts.args_of(call).is_empty() => {
+                let makes_container = matches!(self.kind(access.module, value).role(), Some(Role::Container(_)));
+                makes_container.then_some(Const::None)
+            }
+            _ => None,
+        }
     }
 
     /// Whether no other access that matters can happen at the same time, by the phases of the object: either this one
     /// or all the others are confined to one.
     pub(super) fn is_in_quiet_phase(&self, access: &Access, held: &LockSet, matters: &dyn Fn(&Access) -> bool) -> bool {
-        if self.is_while_stopped(access) {
+        if self.is_while_stopped(access) || self.is_after_join(access) {
             return true;
         }
         let others = self.accesses(access.place).iter().filter(|other| {

@@ -3,7 +3,7 @@
 //! *Invariant:* a [`Conflict`] names two accesses on two threads, at least one a write, with no lock in common and no
 //! known order between them.
 
-use super::access::Access;
+use super::access::{Access, AccessKind, Touch};
 use super::calls::Receiver;
 use super::kind::{FuncId, ModuleId};
 use super::locks::LockSet;
@@ -12,6 +12,7 @@ use super::places::{Place, PlaceRoot};
 use super::program::Program;
 use super::promise::Promise;
 use super::roots::RootId;
+use crate::model::RunsOn;
 use crate::rule::Confidence;
 
 /// Which thread runs an access.
@@ -132,7 +133,8 @@ impl Program {
         matters: impl Fn(&Access) -> bool,
     ) -> Option<Conflict<'a>> {
         let credible = |a: (&Access, ThreadOf), b: (&Access, ThreadOf)| self.come_together(a, b);
-        self.meeting((access, held), &matters, &|access| self.threads_of(access), &credible)
+        let changes = |other: &Access| matters(other) && !self.is_restart(access, other);
+        self.meeting((access, held), &changes, &|access| self.threads_of(access), &credible)
     }
 
     /// An access on another thread, given which threads run what.
@@ -212,6 +214,7 @@ impl Program {
         match self.promise_of(access.place) {
             Some(promise)
                 if !on_loop
+                    && !self.is_for_own_thread(access.place, promise)
                     && !self.is_in_quiet_phase(access, &held, &matters)
                     && matches!(access.receiver, Receiver::Own | Receiver::OfOwn | Receiver::Global) =>
             {
@@ -221,11 +224,14 @@ impl Program {
         }
     }
 
-    /// The same answer, unless all that a known thread does meanwhile is to start the count afresh.
-    pub fn unless_restarted<'a>(&'a self, step: &'a Access, sharing: Sharing<'a>, held: &LockSet) -> Sharing<'a> {
-        let Sharing::Proven(_) = sharing else { return sharing };
-        let changes = |other: &Access| other.kind.writes() && !self.is_restart(step, other);
-        self.conflict_holding(step, held, changes).map_or(Sharing::Possible, Sharing::Proven)
+    /// Whether a lock is explained by a thread that the object starts itself: it says nothing of what that thread
+    /// leaves alone.
+    fn is_for_own_thread(&self, place: Place, promise: Promise) -> bool {
+        let (PlaceRoot::Attr(class, _), Promise::OwnsLock(_)) = (place.root, promise) else { return false };
+        self.roots().any(|(_, root)| {
+            let starts = root.started.is_some_and(|started| self.class_of(started.by) == Some(class));
+            starts && root.runs_on == RunsOn::Thread && self.class_of(root.function) == Some(class)
+        })
     }
 
     /// Whether known threads reach a place other than by working on behalf of a coroutine that waits for them.
@@ -240,6 +246,11 @@ impl Program {
     /// that matter are known to belong to another phase of the object's life.
     pub fn promise_at(&self, access: &Access, matters: impl Fn(&Access) -> bool) -> Option<Promise> {
         let promise = self.promise_of(access.place)?;
+        // A plain store that no other thread comes beside, where threads are known: their answer holds.
+        let is_plain = matches!(access.kind, AccessKind::Write(Touch::Whole, _));
+        if is_plain && self.is_decided_by_threads(access.place) {
+            return None;
+        }
         (!self.is_in_quiet_phase(access, &self.held_at_access(access), &matters)).then_some(promise)
     }
 

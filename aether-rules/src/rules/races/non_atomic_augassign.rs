@@ -103,7 +103,6 @@ fn extends_container(cx: &RuleContext<'_>, access: &Access, value: TermId) -> bo
 /// How the place is shared. A lock is an answer unless the other side provably holds another one.
 fn sharing<'a>(cx: &RuleContext<'a>, access: &'a Access) -> Option<Sharing<'a>> {
     let sharing = cx.program.sharing(access, |other| other.kind.writes())?;
-    let sharing = cx.program.unless_restarted(access, sharing, &cx.program.held_at_access(access));
     let unlocked = cx.program.held_at_access(access).is_empty();
     match sharing {
         // Every update holds the lock; the bare access on the other side is what `AET103` reports.

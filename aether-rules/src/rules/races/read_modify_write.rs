@@ -81,7 +81,7 @@ fn sharing<'a>(cx: &RuleContext<'a>, access: &'a Access) -> Option<Sharing<'a>> 
         return None;
     }
     if let Some(conflict) = cx.program.conflict_holding(access, &held, |other| other.kind.writes()) {
-        return Some(cx.program.unless_restarted(access, Sharing::Proven(conflict), &held));
+        return Some(Sharing::Proven(conflict));
     }
     let sharing = cx.program.sharing(access, |other| other.kind.writes())?;
     let assumed = matches!(sharing, Sharing::Promised(_)) && evidence::assumes_lock(cx.program, access.function);
