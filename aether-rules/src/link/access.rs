@@ -18,7 +18,7 @@ use super::kind::{FuncId, Kind, ModuleId};
 use super::locks::LockSet;
 use super::places::{Place, PlaceId, PlaceRoot};
 use super::program::Program;
-use crate::facts::{Comparison, CtxIx, Event, EventIx, EventKind, FuncIx, Sym, Term, TermId};
+use crate::facts::{Comparison, CtxIx, Event, EventIx, EventKind, FuncIx, ScopeKind, Sym, Term, TermId};
 use crate::model::{Effect, Role};
 use crate::rule::Confidence;
 use crate::sym;
@@ -211,7 +211,7 @@ fn for_each(program: &Program, module: ModuleId, wanted: &dyn Fn(FuncId) -> bool
         }
         let first = facts.functions[index].events.start;
         for (position, event) in facts.events_of(function).iter().enumerate() {
-            if program.after_pid_test(module, event.ctx) {
+            if program.is_in_child(module, event.ctx) {
                 continue;
             }
             let at = EventIx(first + position as u32);
@@ -324,7 +324,12 @@ impl Program {
         let [value] = facts.vars[var.index()].values[..] else { return None };
         let is_attribute = matches!(facts.terms.get(value), Term::Attr(..));
         let rebinds = |event: &Event| matches!(event.kind, EventKind::Store(target, _) if target.same(value));
-        if !is_attribute || facts.events_of(function).iter().any(rebinds) {
+        // A nested function sees the name of the one around it.
+        let owner = match facts.var_scope(var) {
+            ScopeKind::Function(owner) => owner,
+            _ => function,
+        };
+        if !is_attribute || facts.events_of(function).iter().chain(facts.events_of(owner)).any(rebinds) {
             return None;
         }
         self.place(module, function, value)

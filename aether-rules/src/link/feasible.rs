@@ -56,6 +56,21 @@ impl Program {
     fn is_holder_question(&self, module: ModuleId, term: TermId) -> bool {
         let facts = &self.module(module).facts;
         let Term::Call(call) = facts.terms.get(term) else { return false };
+        let asks_the_lock = match facts.terms.get(facts.calls[call.index()].callee) {
+            Term::Attr(_, name) => [sym!("locked"), sym!("_is_owned")].contains(&name),
+            _ => false,
+        };
+        asks_the_lock || self.is_current_thread(module, term)
+    }
+
+    /// Whether a term has to do with which thread this is.
+    pub(super) fn asks_who_runs(&self, module: ModuleId, term: TermId) -> bool {
+        self.mentions(module, term, 0, &|term| self.is_current_thread(module, term))
+    }
+
+    fn is_current_thread(&self, module: ModuleId, term: TermId) -> bool {
+        let facts = &self.module(module).facts;
+        let Term::Call(call) = facts.terms.get(term) else { return false };
         let callee = facts.calls[call.index()].callee;
         let names = [
             qual!("threading.get_ident"),
@@ -65,9 +80,7 @@ impl Program {
         ];
         match (self.kind(module, callee), facts.terms.get(callee)) {
             (Kind::Lib(name), _) if names.contains(&name) => true,
-            (_, Term::Attr(_, name)) => {
-                [sym!("locked"), sym!("_is_owned"), sym!("get_ident"), sym!("current_thread")].contains(&name)
-            }
+            (_, Term::Attr(_, name)) => [sym!("get_ident"), sym!("current_thread")].contains(&name),
             _ => false,
         }
     }

@@ -52,10 +52,12 @@ pub(super) fn settle(program: &Program, module: ModuleId, started: Started, call
             .keyword(started.call, sym!("thread_sensitive"))
             .is_none_or(|arg| facts.terms.get(arg.value) == Term::Const(Const::True));
     let root = Root { self_parallel: root.self_parallel && !one_thread, ..root };
-    if !is_awaited(program, module, started)
-        || runs_in_several_tasks(program, started.by, 0)
-        || is_everybodys(program, module, started, callback)
-    {
+    let is_alone = if is_awaited(program, module, started) {
+        !runs_in_several_tasks(program, started.by, 0)
+    } else {
+        is_awaited_by_callers(program, module, started, callback, root.function)
+    };
+    if !is_alone || is_everybodys(program, module, started, callback) {
         return root;
     }
     Root { shares_self: false, handed: Handed::Lent, ..root }
@@ -87,6 +89,43 @@ fn is_awaited(program: &Program, module: ModuleId, started: Started) -> bool {
         }
     }
     false
+}
+
+/// Whether the starter only passes on what it is given, and whoever gives it this function awaits what comes back:
+/// `def offload(self, f): …submit(f)…`, called as `await self.offload(work)`.
+fn is_awaited_by_callers(
+    program: &Program,
+    module: ModuleId,
+    started: Started,
+    callback: TermId,
+    function: FuncId,
+) -> bool {
+    let (_, by) = program.func_local(started.by);
+    let facts = &program.modules[module.index()].facts;
+    let declaration = &facts.functions[by.index()];
+    let Some(position) = facts.var_of(callback).and_then(|var| {
+        facts.vars[var.index()].values.iter().find_map(|&value| match facts.terms.get(value) {
+            Term::Param(of, position) if of == by => Some(usize::from(position)),
+            _ => None,
+        })
+    }) else {
+        return false;
+    };
+    let returns = facts.events_of(by).iter().any(|event| matches!(event.kind, EventKind::Return(_)));
+    let bound = usize::from(declaration.class.is_some() && !declaration.flags.is_static);
+    let (Some(at), Some(param)) = (position.checked_sub(bound), declaration.params.get(position)) else { return false };
+    if declaration.flags.is_async || !returns {
+        return false;
+    }
+    let mut gives = program.callers(started.by).iter().filter_map(|site| {
+        let (module, _) = program.func_local(site.caller);
+        let facts = &program.modules[module.index()].facts;
+        let EventKind::Call(call) = facts.events[site.event.index()].kind else { return None };
+        let given = facts.arg(call, at, param.name)?;
+        let is_it = program.callbacks(module, given.value).contains(&function);
+        is_it.then(|| facts.calls[call.index()].usage == Usage::Awaited && !runs_in_several_tasks(program, site.caller, 0))
+    });
+    gives.next().is_some_and(|first| first && gives.all(|awaited| awaited))
 }
 
 /// Whether several tasks run a coroutine on one object: `gather(self.f(1), self.f(2))`, `create_task(self.f())` in a

@@ -4,7 +4,8 @@
 //! all ended when their starter returns.
 
 use super::access::Access;
-use super::kind::{FuncId, Kind, ModuleId};
+use super::calls::Receiver;
+use super::kind::{ClassId, FuncId, Kind, ModuleId};
 use super::program::Program;
 use super::roots::{Root, RootId};
 use super::sharing::ThreadOf;
@@ -138,6 +139,30 @@ impl Program {
             (ThreadOf::Root(x), ThreadOf::Root(y)) if x == y => !self.overlaps_itself(x),
             (ThreadOf::Root(x), ThreadOf::Root(y)) => self.roots_ordered(x, y),
         }
+    }
+
+    /// Whether an object has already waited for the one thread it starts: `self.worker.join()`, then the access.
+    pub(super) fn is_after_join(&self, access: &Access) -> bool {
+        let (module, local) = self.func_local(access.function);
+        let facts = &self.modules[module.index()].facts;
+        let first = facts.functions[local.index()].events.start as usize;
+        let joins = |event: &crate::facts::Event| {
+            let EventKind::Call(call) = event.kind else { return false };
+            let Term::Attr(thread, name) = facts.terms.get(facts.calls[call.index()].callee) else { return false };
+            name == sym!("join")
+                && matches!(facts.terms.get(thread), Term::Attr(..))
+                && self.role(self.kind(module, thread)) == Some(Role::Thread)
+        };
+        let Some(class) = self.class_of(access.function).filter(|_| access.receiver == Receiver::Own) else {
+            return false;
+        };
+        facts.events[first..access.event.index()].iter().any(joins) && self.threads_started_by(class) <= 1
+    }
+
+    /// How many threads the methods of a class start.
+    fn threads_started_by(&self, class: ClassId) -> usize {
+        let started = self.roots().filter_map(|(_, root)| root.started.filter(|_| root.runs_on.is_thread()));
+        started.filter(|started| self.class_of(started.by) == Some(class)).count()
     }
 
     fn main_ordered(&self, access: &Access, root: RootId) -> bool {

@@ -5,11 +5,12 @@
 //!
 //! *Invariant:* a phase is read off a flag of the object that some method sets and this one tests.
 
-use super::access::Access;
+use super::access::{Access, AccessKind, Touch};
 use super::calls::CallSite;
 use super::kind::{ClassId, FuncId, Kind, ModuleId};
 use super::locks::LockSet;
 use super::program::Program;
+use crate::model::Role;
 use crate::facts::{Arm, Comparison, Const, CtxIx, CtxKind, EventKind, FuncIx, Sym, Term, TermId};
 
 /// How many calls are followed upwards.
@@ -42,8 +43,11 @@ impl Program {
         let Some(class) = self.class_of(function) else { return false };
         facts.ctx_chain(ctx).any(|(_, ctx)| {
             let CtxKind::Branch(test, arm) = ctx.kind else { return false };
-            let flag = self.flag_of(module, test);
-            flag.is_some_and(|flag| self.is_set_by_start(class, flag)) && self.raises(module, local, test, arm)
+            let Some(flag) = self.flag_of(module, test) else { return false };
+            // `if not self.running: raise …` is the other way round.
+            let started = self.set_by_start(class, flag);
+            started.is_some_and(|running| self.says(module, (test, arm == Arm::Then), flag) != Some(running))
+                && self.raises(module, local, test, arm)
         })
     }
 
@@ -60,15 +64,18 @@ impl Program {
         }
     }
 
-    /// Whether a method that starts the object sets a flag.
-    fn is_set_by_start(&self, class: ClassId, flag: Sym) -> bool {
+    /// Whether a method that starts the object sets a flag to something true, or to something false.
+    fn set_by_start(&self, class: ClassId, flag: Sym) -> Option<bool> {
         let owner = self.attr_owner(class, flag);
-        let Some(attr) = self.class(owner).attrs.get(&flag) else { return false };
-        attr.stores.iter().any(|&(function, _)| {
+        let attr = self.class(owner).attrs.get(&flag)?;
+        let value = attr.stores.iter().find_map(|&(function, value)| {
             let (module, _) = self.func_local(function);
-            let name = self.modules[module.index()].facts.name(self.function(function).name);
-            ["start", "run", "serve", "resume"].iter().any(|verb| name.trim_start_matches('_').starts_with(verb))
-        })
+            let facts = &self.modules[module.index()].facts;
+            let name = facts.name(self.function(function).name).trim_start_matches('_');
+            let starts = ["start", "run", "serve", "resume"].iter().any(|verb| name.starts_with(verb));
+            starts.then(|| facts.terms.get(value))
+        })?;
+        Some(!matches!(value, Term::Const(Const::False | Const::None | Const::Int(0))))
     }
 
     /// Whether a function raises where a test went the other way.
@@ -95,43 +102,91 @@ impl Program {
         before.any(|(at, event)| {
             let EventKind::Store(target, value) = event.kind else { return false };
             let Term::Attr(base, flag) = facts.terms.get(target) else { return false };
-            if facts.terms.get(value) != Term::Const(Const::True)
-                || !matches!(self.kind(access.module, base), Kind::Instance(_))
-            {
+            let is_set = match facts.terms.get(value) {
+                Term::Const(Const::True) => true,
+                Term::Const(Const::False) => false,
+                _ => return false,
+            };
+            if !matches!(self.kind(access.module, base), Kind::Instance(_)) {
                 return false;
             }
             let held = self.held(access.module, access.function, crate::facts::EventIx(first + at as u32));
-            held.meets(&self.held_at_access(change)) && self.follows_test(change.function, change.ctx, flag, 0)
+            held.meets(&self.held_at_access(change)) && self.follows_test(change.function, change.ctx, (flag, !is_set), 0)
         })
     }
 
-    /// Whether a step is only reached where a flag was found unset.
-    fn follows_test(&self, function: FuncId, ctx: CtxIx, flag: Sym, depth: usize) -> bool {
+    /// Whether a step is only reached where a flag was found to be set, or unset.
+    fn follows_test(&self, function: FuncId, ctx: CtxIx, (flag, wanted): (Sym, bool), depth: usize) -> bool {
         let (module, _) = self.func_local(function);
         let facts = &self.modules[module.index()].facts;
-        let unset = |test: TermId| self.denies(module, test, flag);
         let tested = facts.ctx_chain(ctx).any(|(_, ctx)| match ctx.kind {
-            CtxKind::Branch(test, Arm::Else) => unset(test),
-            CtxKind::Branch(test, Arm::Then) => matches!(facts.terms.get(test), Term::Not(inner) if unset(inner)),
+            CtxKind::Branch(test, arm) => self.says(module, (test, arm == Arm::Then), flag) == Some(wanted),
             _ => false,
         });
-        tested || self.all_callers(function, depth, &|site| self.follows_test(site.caller, site.ctx, flag, depth + 1))
+        let above = |site: &CallSite| self.follows_test(site.caller, site.ctx, (flag, wanted), depth + 1);
+        tested || self.all_callers(function, depth, &above)
     }
 
-    /// Whether a test that did not hold says that a flag is unset.
-    fn denies(&self, module: ModuleId, test: TermId, flag: Sym) -> bool {
+    /// What the outcome of a test says of a flag, if it does.
+    fn says(&self, module: ModuleId, (test, holds): (TermId, bool), flag: Sym) -> Option<bool> {
         let facts = &self.modules[module.index()].facts;
+        let either = |a, b| {
+            self.says(module, (a, holds), flag).or_else(|| self.says(module, (b, holds), flag))
+        };
         match facts.terms.get(test) {
-            Term::Attr(_, name) => name == flag,
-            Term::Or(a, b) => self.denies(module, a, flag) || self.denies(module, b, flag),
-            _ => false,
+            Term::Attr(_, name) => (name == flag).then_some(holds),
+            Term::Not(inner) => self.says(module, (inner, !holds), flag),
+            Term::Compare(Comparison::Is, a, b) if facts.terms.get(b) == Term::Const(Const::None) => {
+                self.says(module, (a, !holds), flag)
+            }
+            Term::Compare(Comparison::IsNot, a, b) if facts.terms.get(b) == Term::Const(Const::None) => {
+                self.says(module, (a, holds), flag)
+            }
+            Term::And(a, b) if holds => either(a, b),
+            Term::Or(a, b) if !holds => either(a, b),
+            _ => None,
+        }
+    }
+
+    /// Whether a store elsewhere only starts afresh what somebody steps here: what the object does on its way out, or
+    /// what the stepping side does itself in another place. Late by one step, it says the same.
+    pub(super) fn is_restart(&self, step: &Access, store: &Access) -> bool {
+        if step.function == store.function {
+            return false;
+        }
+        let Some(value) = self.blank(store) else { return false };
+        let (module, _) = self.func_local(store.function);
+        let name = self.modules[module.index()].facts.name(self.function(store.function).name);
+        let verb = name.trim_matches('_').split('_').next().unwrap_or_default();
+        let shares_thread = |other: &Access| {
+            let mut visits = self.thread_visits(other.function);
+            visits.any(|visit| self.thread_visits(step.function).any(|own| own.root == visit.root))
+        };
+        ["reset", "close", "stop", "shutdown", "disconnect", "terminate"].contains(&verb)
+            || self.accesses(store.place).iter().any(|other| {
+                other.function != store.function && self.blank(other) == Some(value) && shares_thread(other)
+            })
+    }
+
+    /// The literal an access stores; a new empty container counts as `None`.
+    fn blank(&self, access: &Access) -> Option<Const> {
+        let AccessKind::Write(Touch::Whole, value) = access.kind else { return None };
+        let facts = &self.modules[access.module.index()].facts;
+        match facts.terms.get(value) {
+            Term::Const(value) => Some(value),
+            Term::Display(_, list) if facts.terms.list(list).is_empty() => Some(Const::None),
+            Term::Call(call) if facts.args_of(call).is_empty() => {
+                let makes_container = matches!(self.kind(access.module, value).role(), Some(Role::Container(_)));
+                makes_container.then_some(Const::None)
+            }
+            _ => None,
         }
     }
 
     /// Whether no other access that matters can happen at the same time, by the phases of the object: either this one
     /// or all the others are confined to one.
     pub(super) fn is_in_quiet_phase(&self, access: &Access, held: &LockSet, matters: &dyn Fn(&Access) -> bool) -> bool {
-        if self.is_while_stopped(access) {
+        if self.is_while_stopped(access) || self.is_after_join(access) {
             return true;
         }
         let others = self.accesses(access.place).iter().filter(|other| {
@@ -140,8 +195,12 @@ impl Program {
                 && matters(other)
                 && !self.held_at_access(other).meets(held)
         });
+        // Who reads meanwhile sees the old value or the new one.
+        let replaces = matches!(access.kind, AccessKind::Write(Touch::Whole, _));
+        let mut changes = others.clone().filter(|other| !replaces || other.kind.writes()).peekable();
+        let is_closed = changes.peek().is_some() && changes.all(|other| self.is_after_closing(access, other));
         let mut others = others.peekable();
-        others.peek().is_some()
-            && others.all(|other| self.is_while_stopped(other) || self.is_after_closing(access, other))
+        let is_quiet = |other: &&Access| self.is_while_stopped(other) || self.is_after_closing(access, other);
+        is_closed || (others.peek().is_some() && others.all(|other| is_quiet(&other)))
     }
 }

@@ -12,7 +12,7 @@ use super::calls::{CallSite, Receiver};
 use super::kind::{FuncId, ModuleId};
 use super::program::Program;
 use super::roots::RootId;
-use crate::facts::FuncIx;
+use crate::facts::{Event, EventKind, FuncIx, Term, Usage};
 
 /// How many roots are remembered per function.
 const MAX_VISITS: usize = 6;
@@ -43,7 +43,9 @@ pub(super) fn propagate(program: &mut Program) {
     let mut callees: Vec<Vec<(FuncId, CallSite)>> = vec![Vec::new(); count];
     for (index, sites) in program.callers.iter().enumerate() {
         for site in sites {
-            callees[site.caller.index()].push((FuncId::at(index), *site));
+            if !makes_coroutine_only(program, FuncId::at(index), site) {
+                callees[site.caller.index()].push((FuncId::at(index), *site));
+            }
         }
     }
     let mut reach = Reach {
@@ -59,6 +61,21 @@ pub(super) fn propagate(program: &mut Program) {
     }
     main_thread(program, &mut reach, &callees, &is_root);
     program.reach = reach;
+}
+
+/// Whether a call of a coroutine function does not run it: it is thrown away, or given back to whoever awaits it.
+fn makes_coroutine_only(program: &Program, callee: FuncId, site: &CallSite) -> bool {
+    if !program.function(callee).flags.is_async || program.function(site.caller).flags.is_async {
+        return false;
+    }
+    let (module, local) = program.func_local(site.caller);
+    let facts = &program.module(module).facts;
+    let EventKind::Call(call) = facts.events[site.event.index()].kind else { return false };
+    let gives_back = |event: &Event| match event.kind {
+        EventKind::Return(value) => facts.terms.get(value) == Term::Call(call),
+        _ => false,
+    };
+    facts.calls[call.index()].usage == Usage::Discarded || facts.events_of(local).iter().any(gives_back)
 }
 
 fn spread(reach: &mut Reach, callees: &[Vec<(FuncId, CallSite)>], start: FuncId, root: RootId, shares_self: bool) {
@@ -120,7 +137,8 @@ fn run_on(marked: &mut [bool], callees: &[Vec<(FuncId, CallSite)>], mut pending:
     }
 }
 
-fn is_entry(program: &Program, function: FuncId) -> bool {
+/// Whether users may call a function: it is public, and at the top of its module or class.
+pub(super) fn is_entry(program: &Program, function: FuncId) -> bool {
     let (module, local) = program.func_local(function);
     if local == FuncIx(0) {
         return true;

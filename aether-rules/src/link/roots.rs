@@ -356,7 +356,12 @@ impl Program {
             let workers = facts.arg(made, 0, sym!("max_workers")).or_else(|| facts.keyword(made, sym!("processes")));
             workers.is_some_and(|arg| facts.terms.get(arg.value) == Term::Const(Const::Int(1)))
         };
-        let values = self.values_of(module, executor);
+        // `self.pool = None` before there is one, and after.
+        let is_none = |(module, term): &(ModuleId, TermId)| {
+            self.modules[module.index()].facts.terms.get(*term) == Term::Const(Const::None)
+        };
+        let mut values = self.values_of(module, executor);
+        values.retain(|value| !is_none(value));
         !values.is_empty() && values.into_iter().all(one)
     }
 

@@ -10,7 +10,7 @@ use rustc_hash::FxHashSet;
 use super::calls::{CallSite, Callee};
 use super::kind::{FuncId, Kind, ModuleId};
 use super::program::Program;
-use crate::facts::{Arm, Comparison, CtxIx, CtxKind, EventKind, FuncIx, ModuleFacts, Sym, Term, TermId};
+use crate::facts::{Arm, Comparison, Const, CtxIx, CtxKind, EventKind, FuncIx, ModuleFacts, Qual, Sym, Term, TermId};
 use crate::model::Role;
 use crate::{qual, sym};
 
@@ -118,7 +118,7 @@ fn fork_hooks(program: &Program) -> FxHashSet<FuncId> {
 /// `_after_fork`, `reset_postfork_child`: the child's, as opposed to the parent's `before_fork`.
 fn named_after_fork(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    ["after_fork", "afterfork", "post_fork", "postfork", "at_fork_reinit"].iter().any(|hint| name.contains(hint))
+    ["after_fork", "afterfork", "post_fork", "postfork", "at_fork_reinit", "on_fork"].iter().any(|hint| name.contains(hint))
         && !name.contains("parent")
         && !name.contains("register")
 }
@@ -144,37 +144,54 @@ fn remakes_lock(program: &Program, module: ModuleId, function: FuncIx) -> bool {
 
 fn is_in_child(program: &Program, site: &CallSite) -> bool {
     let (module, _) = program.func_local(site.caller);
-    program.after_pid_test(module, site.ctx)
+    program.is_in_child(module, site.ctx)
 }
 
 impl Program {
-    /// Whether a step is only taken where the process is not the one that made the object: `if self.pid != getpid()`.
-    pub(super) fn after_pid_test(&self, module: ModuleId, ctx: CtxIx) -> bool {
+    /// Whether a step is only taken in a forked child: `if self.pid != getpid()`, `if fork() == 0`.
+    pub fn is_in_child(&self, module: ModuleId, ctx: CtxIx) -> bool {
         let facts = &self.modules[module.index()].facts;
-        if !facts.mentions(sym!("getpid")) {
+        if !facts.mentions(sym!("getpid")) && !facts.mentions(sym!("fork")) {
             return false;
         }
         facts.ctx_chain(ctx).any(|(_, ctx)| match ctx.kind {
-            CtxKind::Branch(test, arm) => match facts.terms.get(test) {
-                Term::Compare(Comparison::NotEq, a, b) => {
-                    arm == Arm::Then && (self.is_pid(module, a) || self.is_pid(module, b))
-                }
-                Term::Compare(Comparison::Eq, a, b) => {
-                    arm == Arm::Else && (self.is_pid(module, a) || self.is_pid(module, b))
-                }
-                _ => false,
-            },
+            CtxKind::Branch(test, arm) => self.is_childs(module, test, arm == Arm::Then),
             _ => false,
         })
     }
 
-    fn is_pid(&self, module: ModuleId, term: TermId) -> bool {
+    /// Whether the outcome of a test says that this is a forked child.
+    fn is_childs(&self, module: ModuleId, test: TermId, holds: bool) -> bool {
         let facts = &self.modules[module.index()].facts;
-        let calls = |term: TermId| match facts.terms.get(term) {
-            Term::Call(call) => self.library_callee(module, call) == Some(qual!("os.getpid")),
-            _ => false,
+        let is_own = |term: TermId| {
+            let values = facts.var_of(term).map(|var| &facts.vars[var.index()].values[..]).unwrap_or_default();
+            let is_it = |term| self.is_call(module, term, qual!("os.getpid"));
+            is_it(term) || matches!(values, [value] if is_it(*value))
         };
-        let values = facts.var_of(term).map(|var| &facts.vars[var.index()].values[..]).unwrap_or_default();
-        calls(term) || matches!(values, [value] if calls(*value))
+        let is_forked = |term| match facts.var_of(term) {
+            // The name may hold the number of some child that has ended, too: that is never 0 either.
+            Some(var) => {
+                let mut values = facts.vars[var.index()].values.iter();
+                values.any(|&value| self.is_call(module, value, qual!("os.fork")))
+            }
+            None => self.is_call(module, term, qual!("os.fork")),
+        };
+        let is_zero = |term: TermId| facts.terms.get(term) == Term::Const(Const::Int(0));
+        match facts.terms.get(test) {
+            Term::Compare(Comparison::Eq, a, b) if is_forked(a) => holds && is_zero(b),
+            Term::Compare(Comparison::NotEq | Comparison::Order, a, b) if is_forked(a) => !holds && is_zero(b),
+            Term::Compare(Comparison::NotEq, a, b) => holds && (is_own(a) || is_own(b)),
+            Term::Compare(Comparison::Eq, a, b) => !holds && (is_own(a) || is_own(b)),
+            Term::Not(inner) => self.is_childs(module, inner, !holds),
+            Term::Name(_) | Term::Call(_) => !holds && is_forked(test),
+            _ => false,
+        }
+    }
+
+    fn is_call(&self, module: ModuleId, term: TermId, name: Qual) -> bool {
+        match self.modules[module.index()].facts.terms.get(term) {
+            Term::Call(call) => self.library_callee(module, call) == Some(name),
+            _ => false,
+        }
     }
 }

@@ -3,14 +3,16 @@
 //! *Invariant:* a [`Conflict`] names two accesses on two threads, at least one a write, with no lock in common and no
 //! known order between them.
 
-use super::access::Access;
+use super::access::{Access, AccessKind, Touch};
 use super::calls::Receiver;
 use super::kind::{FuncId, ModuleId};
+use super::locks::LockSet;
 use super::offload::Handed;
 use super::places::{Place, PlaceRoot};
 use super::program::Program;
 use super::promise::Promise;
 use super::roots::RootId;
+use crate::model::RunsOn;
 use crate::rule::Confidence;
 
 /// Which thread runs an access.
@@ -127,23 +129,21 @@ impl Program {
     pub fn conflict_holding<'a>(
         &'a self,
         access: &'a Access,
-        held: &super::locks::LockSet,
+        held: &LockSet,
         matters: impl Fn(&Access) -> bool,
     ) -> Option<Conflict<'a>> {
-        let credible = |access: &Access, thread, other_thread| match (thread, other_thread) {
-            (ThreadOf::Main, ThreadOf::Root(root)) => self.is_users_side(access, root),
-            _ => true,
-        };
-        self.meeting((access, held), &matters, &|access| self.threads_of(access), &credible)
+        let credible = |a: (&Access, ThreadOf), b: (&Access, ThreadOf)| self.come_together(a, b);
+        let changes = |other: &Access| matters(other) && !self.is_restart(access, other);
+        self.meeting((access, held), &changes, &|access| self.threads_of(access), &credible)
     }
 
     /// An access on another thread, given which threads run what.
     fn meeting<'a>(
         &'a self,
-        (access, held): (&'a Access, &super::locks::LockSet),
+        (access, held): (&'a Access, &LockSet),
         matters: &dyn Fn(&Access) -> bool,
         threads_of: &dyn Fn(&Access) -> Vec<ThreadOf>,
-        credible: &dyn Fn(&Access, ThreadOf, ThreadOf) -> bool,
+        credible: &dyn Fn((&Access, ThreadOf), (&Access, ThreadOf)) -> bool,
     ) -> Option<Conflict<'a>> {
         let threads = threads_of(access);
         if threads.is_empty() {
@@ -161,19 +161,19 @@ impl Program {
             if self.held_at_access(other).meets(held) {
                 continue;
             }
-            if self.is_after_closing(access, other) || self.is_after_closing(other, access) {
+            if self.is_after_closing(access, other)
+                || self.is_after_closing(other, access)
+                || !self.may_be_one_object(access, other)
+            {
                 continue;
             }
             for &other_thread in &threads_of(other) {
                 for &thread in &threads {
                     let (one, two) = ((access, thread), (other, other_thread));
-                    if !credible(access, thread, other_thread) || !credible(other, other_thread, thread) {
+                    if self.on_own_objects(one, two) || self.in_own_slots(one, two) || self.ordered(one, two) {
                         continue;
                     }
-                    if self.on_own_objects(one, two) || self.in_own_slots(one, two) {
-                        continue;
-                    }
-                    if !self.ordered((access, thread), (other, other_thread)) {
+                    if credible(one, two) {
                         return Some(Conflict { access, thread, other, other_thread });
                     }
                 }
@@ -208,13 +208,14 @@ impl Program {
         if self.is_decided_by_threads(access.place) {
             // A user who calls what nobody here calls may still bring a second thread.
             let threads_of = |access: &Access| self.threads_with(access, |function| self.may_be_on_main(function));
-            return self.meeting((access, &held), &matters, &threads_of, &|_, _, _| true).map(|_| Sharing::Possible);
+            return self.meeting((access, &held), &matters, &threads_of, &|_, _| true).map(|_| Sharing::Possible);
         }
         let on_loop = self.function(access.function).flags.is_async;
         match self.promise_of(access.place) {
             Some(promise)
                 if !on_loop
                     && !self.is_handed_out(access.function)
+                    && !self.is_for_own_thread(access.place, promise)
                     && !self.is_in_quiet_phase(access, &held, &matters)
                     && matches!(access.receiver, Receiver::Own | Receiver::OfOwn | Receiver::Global) =>
             {
@@ -224,20 +225,14 @@ impl Program {
         }
     }
 
-    /// Whether a user's thread meets the thread of a root on an object: the program is seen to use it there, or the
-    /// object is meant for several threads, or it starts the thread itself, which leaves its other methods to its user.
-    fn is_users_side(&self, access: &Access, root: RootId) -> bool {
-        let PlaceRoot::Attr(class, _) = access.place.root else { return true };
-        let related = |function: FuncId| {
-            let (module, local) = self.func_local(function);
-            let other = self.enclosing_class(module, local);
-            other.is_some_and(|other| self.class(other).mro.contains(&class) || self.class(class).mro.contains(&other))
-        };
-        let root = self.root(root);
-        self.is_surely_on_main(access.function)
-            || self.promise_of(access.place).is_some()
-            || related(root.function)
-            || root.started.is_some_and(|started| related(started.by))
+    /// Whether a lock is explained by a thread that the object starts itself: it says nothing of what that thread
+    /// leaves alone.
+    fn is_for_own_thread(&self, place: Place, promise: Promise) -> bool {
+        let (PlaceRoot::Attr(class, _), Promise::OwnsLock(_)) = (place.root, promise) else { return false };
+        self.roots().any(|(_, root)| {
+            let starts = root.started.is_some_and(|started| self.class_of(started.by) == Some(class));
+            starts && root.runs_on == RunsOn::Thread && self.class_of(root.function) == Some(class)
+        })
     }
 
     /// Whether known threads reach a place other than by working on behalf of a coroutine that waits for them.
@@ -252,6 +247,11 @@ impl Program {
     /// that matter are known to belong to another phase of the object's life.
     pub fn promise_at(&self, access: &Access, matters: impl Fn(&Access) -> bool) -> Option<Promise> {
         let promise = self.promise_of(access.place)?;
+        // A plain store that no other thread comes beside, where threads are known: their answer holds.
+        let is_plain = matches!(access.kind, AccessKind::Write(Touch::Whole, _));
+        if is_plain && self.is_decided_by_threads(access.place) {
+            return None;
+        }
         (!self.is_in_quiet_phase(access, &self.held_at_access(access), &matters)).then_some(promise)
     }
 

@@ -123,6 +123,13 @@ impl Origin<'_> {
             Term::Call(call) => {
                 let span = self.program.span(module, facts.calls[call.index()].range);
                 match self.program.library_callee(module, call) {
+                    // The threads they belonged to are not in a forked child.
+                    Some(name)
+                        if name == qual!("sys._current_frames")
+                            && self.program.is_in_child(module, facts.calls[call.index()].ctx) =>
+                    {
+                        Owner::Unknown
+                    }
                     Some(name) if name == qual!("sys._current_frames") => {
                         Owner::Other(span, "the frames of all threads are taken here", None)
                     }

@@ -82,6 +82,14 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
     let sharing = cx.program.stale_sharing(act, |other| check_then_act::stores_value(cx, other))?;
     let hazard = Hazard::new(cx, act, lazy.check, sharing);
     let most = believable(cx, act, &lazy, &hazard.sharing)?;
+    // One thread sets what is missing, the other sets it in any case: nothing is made twice.
+    let both_test = |other: &Access| cx.program.checks(other).iter().any(check_then_act::asks_for_value);
+    let is_proven = matches!(hazard.sharing, Sharing::Proven(_));
+    let most = match cx.program.stale_sharing(act, both_test) {
+        Some(Sharing::Proven(_)) => most,
+        _ if is_proven => Confidence::Low,
+        _ => most,
+    };
     let is_global = !matches!(act.place.root, PlaceRoot::Attr(..));
     let most = if is_global && check_then_act::is_made_at_import(cx, act) { Confidence::Low } else { most };
     Some(hazard.at_most(most))
