@@ -322,6 +322,8 @@ impl Program {
         let var = facts.var_of(term)?;
         let [value] = facts.vars[var.index()].values[..] else { return None };
         let is_attribute = matches!(facts.terms.get(value), Term::Attr(..));
+        // A nested function sees the name that the one around it bound.
+        let function = self.is_function_var(module, var).unwrap_or(function);
         let rebinds = |event: &Event| matches!(event.kind, EventKind::Store(target, _) if target.same(value));
         if !is_attribute || facts.events_of(function).iter().any(rebinds) {
             return None;
