@@ -120,9 +120,8 @@ pub(crate) fn has_loop_to_itself(program: &Program, coroutine: FuncId) -> bool {
     ];
     let (module, _) = program.func_local(coroutine);
     let facts = &program.module(module).facts;
-    let is_thread = |function: FuncId| {
-        program.roots().any(|(_, root)| root.function == function && root.runs_on.is_thread())
-    };
+    let is_thread =
+        |function: FuncId| program.roots().any(|(_, root)| root.function == function && root.runs_on.is_thread());
     let sites = program.callers(coroutine);
     program.function(coroutine).flags.is_async
         && !sites.is_empty()
@@ -132,11 +131,8 @@ pub(crate) fn has_loop_to_itself(program: &Program, coroutine: FuncId) -> bool {
 
 /// Whether the coroutine that a call makes goes straight to what runs a loop for it.
 fn is_run_to_end(program: &Program, site: &CallSite) -> bool {
-    const RUNNERS: &[Qual] = &[
-        qual!("asyncio.run"),
-        qual!("asyncio.Runner.run"),
-        qual!("asyncio.AbstractEventLoop.run_until_complete"),
-    ];
+    const RUNNERS: &[Qual] =
+        &[qual!("asyncio.run"), qual!("asyncio.Runner.run"), qual!("asyncio.AbstractEventLoop.run_until_complete")];
     let (module, local) = program.func_local(site.caller);
     let facts = &program.module(module).facts;
     let EventKind::Call(made) = facts.events[site.event.index()].kind else { return false };

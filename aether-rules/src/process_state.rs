@@ -1,9 +1,9 @@
 //! State of the whole process changed by one of its threads: what the rules of the family `globals` have in common.
 //!
 //! A rule says which events change which setting; here it is decided who else is affected. A thread that makes the
-//! change affects all others (high); a context manager of a library does it around code of whoever calls, on whatever
-//! thread (medium), unless its documentation says that it is not for several threads; any other function may be called
-//! before threads start (low).
+//! change affects all others (high); a context manager that a library enters itself does it around code of whoever calls,
+//! on whatever thread (medium), unless its documentation says that it is not for several threads; any other function may
+//! be called before threads start, and a context manager that is only offered does what its user asks for (low).
 //!
 //! *Invariant:* one finding for each function and setting; what changes the setting again, to put it back or not, is
 //! evidence.
@@ -11,10 +11,10 @@
 use ruff_text_size::TextRange;
 
 use crate::evidence;
-use crate::facts::{Event, EventIx, EventKind, FuncIx, Qual, Sym, Term, TermId, ThreadSafety};
+use crate::facts::{CallIx, Event, EventIx, EventKind, FuncIx, Qual, Sym, Term, TermId, ThreadSafety};
 use crate::finding::{Evidence, EvidenceRole};
 use crate::library;
-use crate::link::{FuncId, Kind, ThreadOf, Visit};
+use crate::link::{Callee, ClassId, FuncId, Kind, ThreadOf, Visit};
 use crate::{Confidence, Finding, Findings, RuleContext, qual, sym};
 
 /// What a rule watches.
@@ -110,7 +110,29 @@ fn hazard(
         return Hazard::Thread(visit);
     }
     let spans_callers = yields_between(cx, function, first, again) || left_to_exit(cx, function, first, change);
-    if spans_callers && !is_disclaimed(cx, function) && library::is_public(cx.program, id) { Hazard::AroundCallers } else { Hazard::Unproven }
+    let is_meant = is_disclaimed(cx, function) || !is_entered_in_library(cx, id);
+    if spans_callers && !is_meant && library::is_public(cx.program, id) {
+        Hazard::AroundCallers
+    } else {
+        Hazard::Unproven
+    }
+}
+
+/// Whether the library enters a context manager itself, behind its users' backs. Who enters one that is only offered
+/// asks for the change.
+fn is_entered_in_library(cx: &RuleContext<'_>, id: FuncId) -> bool {
+    let is_library = |function: FuncId| library::is_library(cx.program, cx.program.func_local(function).0);
+    match cx.program.class_of(id) {
+        Some(class) => is_made_in_library(cx, class),
+        None => cx.program.callers(id).iter().any(|site| is_library(site.caller)),
+    }
+}
+
+fn is_made_in_library(cx: &RuleContext<'_>, class: ClassId) -> bool {
+    cx.program.modules().filter(|(id, _)| library::is_library(cx.program, *id)).any(|(id, module)| {
+        let mut calls = (0..module.facts.calls.len()).map(CallIx::at);
+        calls.any(|call| cx.program.callee(id, call) == Callee::Class(class))
+    })
 }
 
 /// Whether the documentation of the class says that it is not for several threads: whoever uses it was told.

@@ -63,7 +63,9 @@ fn demands_lock(text: &str) -> bool {
     text.split(". ").flat_map(|part| part.split("\n\n")).any(|sentence| {
         let words = sentence.split_whitespace().collect::<Vec<_>>().join(" ");
         let is_denied = ["must not", "not be held", "without", "never", "n't"].iter().any(|word| words.contains(word));
-        ["lock", "mutex"].iter().any(|lock| words.contains(lock)) && DEMANDS.iter().any(|demand| words.contains(demand)) && !is_denied
+        ["lock", "mutex"].iter().any(|lock| words.contains(lock))
+            && DEMANDS.iter().any(|demand| words.contains(demand))
+            && !is_denied
     })
 }
 

@@ -252,8 +252,9 @@ fn own_attribute(
 ) -> Option<(Place, Receiver)> {
     let PlaceRoot::ClassAttr(class, name) = place.root else { return None };
     let Term::Attr(base, _) = program.modules[module.index()].facts.terms.get(term) else { return None };
-    matches!(program.kind(module, base), Kind::Instance(_))
-        .then(|| (Place { root: PlaceRoot::Attr(class, name), path: place.path }, program.receiver(module, function, base)))
+    matches!(program.kind(module, base), Kind::Instance(_)).then(|| {
+        (Place { root: PlaceRoot::Attr(class, name), path: place.path }, program.receiver(module, function, base))
+    })
 }
 
 /// A local that no nested function sees, and no thread was given.

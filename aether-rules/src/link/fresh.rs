@@ -38,9 +38,9 @@ impl Program {
         let (of, _) = self.func_local(callee);
         let params = &self.function(callee).params;
         self.class_of(callee).is_none()
-            && params.get(position).is_some_and(|param| {
-                matches!(self.var_kinds[of.index()][param.var.index()], Kind::Instance(_))
-            })
+            && params
+                .get(position)
+                .is_some_and(|param| matches!(self.var_kinds[of.index()][param.var.index()], Kind::Instance(_)))
     }
 
     /// Whether a term denotes what a function made, or had made for it, and nobody else knows up to a step.
@@ -55,7 +55,9 @@ impl Program {
         };
         let is_made = match facts.terms.get(value) {
             Term::Unpacked(made, part) => self.is_made_by(module, made, Some(usize::from(part)), depth),
-            _ => self.receiver(module, function, term) == Receiver::Fresh || self.is_made_by(module, value, None, depth),
+            _ => {
+                self.receiver(module, function, term) == Receiver::Fresh || self.is_made_by(module, value, None, depth)
+            }
         };
         is_made && self.is_unpublished(module, function, term, until)
     }
@@ -65,7 +67,8 @@ impl Program {
     fn is_made_by(&self, module: ModuleId, value: TermId, part: Option<usize>, depth: usize) -> bool {
         let Term::Call(call) = self.modules[module.index()].facts.terms.get(value) else { return false };
         let Callee::Function(maker, _) = self.callee(module, call) else { return false };
-        if depth >= MAX_DEPTH || self.function(maker).flags.is_generator || !self.function(maker).decorators.is_empty() {
+        if depth >= MAX_DEPTH || self.function(maker).flags.is_generator || !self.function(maker).decorators.is_empty()
+        {
             return false;
         }
         let (at, local) = self.func_local(maker);
@@ -103,7 +106,9 @@ impl Program {
         let Some(var) = var else { return false };
         let variable = &facts.vars[var.index()];
         let is_local = facts.var_scope(var) == ScopeKind::Function(function) && !variable.captured;
-        if !is_local || !matches!(variable.values[..], [value] if matches!(facts.terms.get(value), Term::Call(_) | Term::Unpacked(..))) {
+        if !is_local
+            || !matches!(variable.values[..], [value] if matches!(facts.terms.get(value), Term::Call(_) | Term::Unpacked(..)))
+        {
             return false;
         }
         let denotes = |term: TermId| facts.var_of(term) == Some(var);

@@ -184,7 +184,9 @@ impl Program {
         let (module, _) = self.class_local(class);
         let facts = &self.modules[module.index()].facts;
         facts.vars[var.index()].values.iter().any(|&value| match facts.terms.get(value) {
-            Term::Call(call) => matches!(self.kind(module, facts.calls[call.index()].callee), Kind::Lib(name) if MAKERS.contains(&name)),
+            Term::Call(call) => {
+                matches!(self.kind(module, facts.calls[call.index()].callee), Kind::Lib(name) if MAKERS.contains(&name))
+            }
             _ => false,
         })
     }

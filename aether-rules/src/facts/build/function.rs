@@ -5,7 +5,8 @@ use ruff_text_size::{Ranged, TextRange};
 
 use super::{Builder, Frame};
 use crate::facts::{
-    CtxIx, CtxKind, EventKind, FuncIx, Function, FunctionFlags, Param, ParamKind, ScopeKind, Sym, Term, TermId, contract,
+    CtxIx, CtxKind, EventKind, FuncIx, Function, FunctionFlags, Param, ParamKind, ScopeKind, Sym, Term, TermId,
+    contract,
 };
 
 impl Builder {

@@ -82,8 +82,17 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
 /// Whether the number is part of a test under which nothing happens but a warning or a line of a log.
 fn only_decides_on_a_message(cx: &RuleContext<'_>, count: CallIx) -> bool {
     let facts = cx.facts();
-    let is_tested = |ctx: &Ctx| matches!(ctx.kind, CtxKind::Branch(test, _) if holds(cx, test, count));
-    let mut inside = facts.events.iter().filter(|event| facts.ctx_chain(event.ctx).any(|(_, ctx)| is_tested(ctx)));
+    let tests = facts.ctxs.iter().filter_map(|ctx| match ctx.kind {
+        CtxKind::Branch(test, _) => Some(test),
+        _ => None,
+    });
+    let holds_count = |term| matches!(facts.terms.get(term), Term::Call(call) if call == count);
+    let tests: Vec<TermId> = tests.filter(|&test| has_part(cx, test, &holds_count)).collect();
+    // `b` of `a and b` is evaluated where `a` holds: part of the test, not of what it decides.
+    let is_whole = |test: TermId| !tests.iter().any(|&other| other != test && has_part(cx, other, &|part| part == test));
+    let is_decided =
+        |ctx: &Ctx| matches!(ctx.kind, CtxKind::Branch(test, _) if tests.contains(&test) && is_whole(test));
+    let mut inside = facts.events.iter().filter(|event| facts.ctx_chain(event.ctx).any(|(_, ctx)| is_decided(ctx)));
     let mut messages = 0;
     inside.all(|event| match event.kind {
         EventKind::Call(call) if is_message(cx, call) => {
@@ -95,16 +104,16 @@ fn only_decides_on_a_message(cx: &RuleContext<'_>, count: CallIx) -> bool {
     }) && messages > 0
 }
 
-/// Whether a test asks for the number, alone or among other things.
-fn holds(cx: &RuleContext<'_>, test: TermId, count: CallIx) -> bool {
-    match cx.facts().terms.get(test) {
-        Term::Call(call) => call == count,
-        Term::Not(inner) => holds(cx, inner, count),
-        Term::And(a, b) | Term::Or(a, b) | Term::Compare(_, a, b) | Term::Operation(a, b) => {
-            holds(cx, a, count) || holds(cx, b, count)
+/// Whether a test is such a term, or asks for one among other things.
+fn has_part(cx: &RuleContext<'_>, test: TermId, wanted: &dyn Fn(TermId) -> bool) -> bool {
+    wanted(test)
+        || match cx.facts().terms.get(test) {
+            Term::Not(inner) => has_part(cx, inner, wanted),
+            Term::And(a, b) | Term::Or(a, b) | Term::Compare(_, a, b) | Term::Operation(a, b) => {
+                has_part(cx, a, wanted) || has_part(cx, b, wanted)
+            }
+            _ => false,
         }
-        _ => false,
-    }
 }
 
 fn is_count(cx: &RuleContext<'_>, call: CallIx) -> bool {
