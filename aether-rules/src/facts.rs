@@ -14,6 +14,7 @@ use crate::source::{SourceKind, SourceText};
 
 mod build;
 mod comment;
+mod contract;
 mod event;
 mod promise;
 mod symbol;
@@ -161,6 +162,8 @@ pub struct FunctionFlags {
     pub is_property: bool,
     /// Documented as called with a lock held.
     pub is_under_lock: bool,
+    /// Documented or decorated as deprecated.
+    pub is_deprecated: bool,
 }
 
 /// A parameter.

@@ -117,60 +117,13 @@ const CONDITIONS: &[&str] = &[
 
 /// What the docstring of a body says.
 pub(super) fn thread_safety(body: &[Stmt], own_name: &str) -> ThreadSafety {
-    let Some(Stmt::Expr(first)) = body.first() else { return ThreadSafety::Unsaid };
-    let Some(docstring) = first.value.as_string_literal_expr() else { return ThreadSafety::Unsaid };
-    read(docstring.value.to_str(), own_name)
+    docstring(body).map_or(ThreadSafety::Unsaid, |text| read(text, own_name))
 }
 
-/// Whether the docstring of a function says that its caller holds a lock: "Call this with the lock held."
-pub(super) fn is_called_under_lock(body: &[Stmt]) -> bool {
-    let Some(Stmt::Expr(first)) = body.first() else { return false };
-    first.value.as_string_literal_expr().is_some_and(|docstring| demands_lock(docstring.value.to_str()))
-}
-
-fn demands_lock(text: &str) -> bool {
-    const LOCKS: &[&str] = &["lock", "mutex"];
-    let has_word =
-        |word: &str| text.as_bytes().windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()));
-    if !LOCKS.iter().any(|lock| has_word(lock)) {
-        return false;
-    }
-    const DEMANDS: &[&str] = &[
-        "must hold",
-        "must be held",
-        "must already hold",
-        "must have",
-        "should hold",
-        "should be held",
-        "is held",
-        "is already held",
-        "held by the caller",
-        "held when call",
-        "hold the lock when",
-        "hold the lock before",
-        "caller holds",
-        "callers hold",
-        "called with",
-        "call with",
-        "call this with",
-        "call it with",
-        "called while holding",
-        "called under",
-        "assumes the lock",
-        "assumes that the lock",
-        "while holding",
-        "with lock held",
-        "with the lock held",
-    ];
-    let text = text.to_ascii_lowercase();
-    // What a lock is called may stand between quotes or dots; the words around it decide.
-    text.split(". ").flat_map(|part| part.split("\n\n")).any(|sentence| {
-        let words = sentence.split_whitespace().collect::<Vec<_>>().join(" ");
-        let is_denied = ["must not", "not be held", "without", "never", "n't"].iter().any(|word| words.contains(word));
-        LOCKS.iter().any(|lock| words.contains(lock))
-            && DEMANDS.iter().any(|demand| words.contains(demand))
-            && !is_denied
-    })
+/// The text of a docstring.
+pub(super) fn docstring(body: &[Stmt]) -> Option<&str> {
+    let Some(Stmt::Expr(first)) = body.first() else { return None };
+    first.value.as_string_literal_expr().map(|docstring| docstring.value.to_str())
 }
 
 fn read(text: &str, own_name: &str) -> ThreadSafety {
@@ -330,28 +283,6 @@ fn is_conditional(before: &str, own_name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_lock_is_demanded_of_the_caller() {
-        let demanded = [
-            "Call this with `self.lock` held.",
-            "This must be called while self._lock is held.",
-            "Start the monitors.\n\n    Hold the lock when calling this.",
-            "Remove one entry; the caller must hold the mutex.",
-        ];
-        for text in demanded {
-            assert!(demands_lock(text), "{text}");
-        }
-        let other = [
-            "Takes the lock and removes one entry.",
-            "The lock must not be held by the caller.",
-            "Removes what is held by the table.",
-            "Blocks until the door is open.",
-        ];
-        for text in other {
-            assert!(!demands_lock(text), "{text}");
-        }
-    }
 
     #[test]
     fn only_what_the_class_is_said_to_be_counts() {

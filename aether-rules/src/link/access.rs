@@ -323,6 +323,8 @@ impl Program {
         let var = facts.var_of(term)?;
         let [value] = facts.vars[var.index()].values[..] else { return None };
         let is_attribute = matches!(facts.terms.get(value), Term::Attr(..));
+        // A nested function sees the name that the one around it bound.
+        let function = self.is_function_var(module, var).unwrap_or(function);
         let rebinds = |event: &Event| matches!(event.kind, EventKind::Store(target, _) if target.same(value));
         // A nested function sees the name of the one around it.
         let owner = match facts.var_scope(var) {

@@ -126,6 +126,10 @@ impl Program {
             ["connect", "open", "create", "make", "build", "spawn", "session", "client", "pool", "socket", "new"];
         // `GetExitCode` of a C library is no class.
         let asks = ["Get", "Is", "Has", "Wait", "Query"].iter().any(|verb| name.starts_with(verb));
+        // It looks first whether there is one.
+        if name.contains("get_or_") {
+            return false;
+        }
         (name.starts_with(char::is_uppercase) && !asks) || says.iter().any(|hint| name.contains(hint))
     }
 }

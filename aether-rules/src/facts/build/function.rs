@@ -5,7 +5,8 @@ use ruff_text_size::{Ranged, TextRange};
 
 use super::{Builder, Frame};
 use crate::facts::{
-    CtxIx, CtxKind, EventKind, FuncIx, Function, FunctionFlags, Param, ParamKind, ScopeKind, Sym, Term, TermId, promise,
+    CtxIx, CtxKind, EventKind, FuncIx, Function, FunctionFlags, Param, ParamKind, ScopeKind, Sym, Term, TermId,
+    contract,
 };
 
 impl Builder {
@@ -16,7 +17,8 @@ impl Builder {
         let name = self.sym(&def.name.id);
         let mut flags = Self::flags_from(&def.decorator_list);
         flags.is_async = def.is_async;
-        flags.is_under_lock = promise::is_called_under_lock(&def.body);
+        flags.is_deprecated |= contract::is_deprecated(&def.body);
+        flags.is_under_lock = contract::is_called_under_lock(&def.body);
         let is_method = matches!(self.scopes.kind(self.scope), ScopeKind::Class(_));
         flags.is_classmethod |=
             is_method && matches!(def.name.id.as_str(), "__new__" | "__init_subclass__" | "__class_getitem__");
@@ -155,7 +157,7 @@ impl Builder {
                 "staticmethod" => flags.is_static = true,
                 "classmethod" => flags.is_classmethod = true,
                 "property" | "cached_property" | "setter" | "getter" | "deleter" => flags.is_property = true,
-                _ => {}
+                name => flags.is_deprecated |= name.contains("deprecated"),
             }
         }
         flags

@@ -129,7 +129,7 @@ fn believable(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy, sharing: &Sharing
     let harmless = match cx.program.worth(act.module, lazy.value) {
         // What is computed twice is computed alike, as far as anybody knows.
         Worth::Nothing | Worth::Same | Worth::Unknown => true,
-        Worth::Container => !is_changed(cx, act.place) && !(is_proven && is_shown(cx, act)),
+        Worth::Container => !(is_changed(cx, act.place) || is_proven && is_shown(cx, act)),
         Worth::Object => !is_proven && is_async_primitive(cx, act, lazy),
     };
     Some(if harmless { Confidence::Low } else { Confidence::High })
