@@ -80,7 +80,8 @@ impl Program {
             || self.promise_of(access.place).is_some()
             || related(known.function)
             || known.started.is_some_and(|started| related(started.by));
-        if !is_meant || self.is_while_stopped(access) || self.is_before_own_start(access) || self.is_after_join(access) {
+        if !is_meant || self.is_while_stopped(access) || self.is_before_own_start(access) || self.is_after_join(access)
+        {
             return false;
         }
         let started = self.lifetime(root).map(|lifetime| (lifetime.by, lifetime.from));
