@@ -127,7 +127,7 @@ fn load(sources: &dyn Sources, index: usize, id: FileId) -> Loaded {
                 }
                 findings.push((&SYNTAX_ERROR, finding));
             }
-            facts::build(&source, &parsed)
+            facts::build(&source, parsed)
         }
     };
     let SourceText { text, kind } = source;

@@ -300,7 +300,7 @@ impl ModuleFacts {
     pub(crate) fn empty() -> Self {
         match crate::parse::parse(&SourceText { text: "".into(), kind: SourceKind::Module }) {
             crate::parse::ParsedModule::Tree { parsed, .. } => {
-                build(&SourceText { text: "".into(), kind: SourceKind::Module }, &parsed)
+                build(&SourceText { text: "".into(), kind: SourceKind::Module }, parsed)
             }
             crate::parse::ParsedModule::TooComplex(_) => unreachable!("the empty text does not nest"),
         }

@@ -3,7 +3,7 @@
 use ruff_python_ast::{self as ast, Expr};
 use ruff_text_size::{Ranged, TextRange};
 
-use super::{Builder, Frame};
+use super::Builder;
 use crate::facts::{
     CtxIx, CtxKind, EventKind, FuncIx, Function, FunctionFlags, Param, ParamKind, ScopeKind, Sym, Term, TermId,
     contract,
@@ -92,7 +92,7 @@ impl Builder {
         let (scope, ctx, mode) = (self.scope, self.ctx, self.mode);
         self.scope = self.functions[function.index()].scope;
         self.mode = super::Mode::Live;
-        self.frames.push(Frame { function, events: Vec::new() });
+        self.open_frame(function);
         self.ctx = self.push_ctx(CtxKind::Body(function), range);
         self.functions[function.index()].body = self.ctx;
         self.bind_params(function, parameters, defaults);
