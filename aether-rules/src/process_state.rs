@@ -14,7 +14,7 @@ use crate::evidence;
 use crate::facts::{CallIx, Event, EventIx, EventKind, FuncIx, Qual, Sym, Term, TermId, ThreadSafety};
 use crate::finding::{Evidence, EvidenceRole};
 use crate::library;
-use crate::link::{Callee, ClassId, FuncId, Kind, ThreadOf, Visit};
+use crate::link::{Callee, ClassId, FuncId, Kind, ModuleId, Program, ThreadOf, Visit};
 use crate::{Confidence, Finding, Findings, RuleContext, qual, sym};
 
 /// What a rule watches.
@@ -119,13 +119,30 @@ fn hazard(
 }
 
 /// Whether the library enters a context manager itself, behind its users' backs. Who enters one that is only offered
-/// asks for the change.
+/// asks for the change, and while modules are imported there is one thread.
 fn is_entered_in_library(cx: &RuleContext<'_>, id: FuncId) -> bool {
-    let is_library = |function: FuncId| library::is_library(cx.program, cx.program.func_local(function).0);
-    match cx.program.class_of(id) {
-        Some(class) => is_made_in_library(cx, class),
-        None => cx.program.callers(id).iter().any(|site| is_library(site.caller)),
+    if let Some(class) = cx.program.class_of(id) {
+        return is_made_in_library(cx, class);
     }
+    let mut offered = vec![id];
+    let mut next = 0;
+    while let Some(&manager) = offered.get(next) {
+        next += 1;
+        for site in cx.program.callers(manager) {
+            let (module, function) = cx.program.func_local(site.caller);
+            if !library::is_library(cx.program, module) || cx.program.function(site.caller).parent.is_none() {
+                continue;
+            }
+            // One that another one is made of is offered as far as that is.
+            if !is_generator_manager(cx.program, module, function) {
+                return true;
+            }
+            if !offered.contains(&site.caller) {
+                offered.push(site.caller);
+            }
+        }
+    }
+    false
 }
 
 fn is_made_in_library(cx: &RuleContext<'_>, class: ClassId) -> bool {
@@ -165,11 +182,15 @@ fn yields_between(cx: &RuleContext<'_>, function: FuncIx, first: &Step, again: &
 
 /// Whether a generator is made a context manager by its decorator.
 pub(crate) fn is_context_manager(cx: &RuleContext<'_>, function: FuncIx) -> bool {
+    is_generator_manager(cx.program, cx.module, function)
+}
+
+fn is_generator_manager(program: &Program, module: ModuleId, function: FuncIx) -> bool {
     const DECORATORS: [Qual; 2] = [qual!("contextlib.contextmanager"), qual!("contextlib.asynccontextmanager")];
-    let decorators = &cx.facts().functions[function.index()].decorators;
-    decorators.iter().any(
-        |&decorator| matches!(cx.program.kind(cx.module, decorator), Kind::Lib(name) if DECORATORS.contains(&name)),
-    )
+    let decorators = &program.module(module).facts.functions[function.index()].decorators;
+    decorators
+        .iter()
+        .any(|&decorator| matches!(program.kind(module, decorator), Kind::Lib(name) if DECORATORS.contains(&name)))
 }
 
 /// Whether `__enter__` changes what `__exit__` of the same class changes back.
