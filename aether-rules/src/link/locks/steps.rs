@@ -11,6 +11,7 @@ use crate::facts::{
 use crate::link::calls::Callee;
 use crate::link::kind::{FuncId, Kind, ModuleId};
 use crate::link::program::Program;
+use crate::model::LockKind;
 use crate::sym;
 
 /// What `acquire` and `release` calls, and `ExitStack.enter_context`, leave held at each event.
@@ -65,7 +66,12 @@ pub(super) fn handed_over(program: &Program, module: ModuleId) -> FxHashMap<Even
             let EventKind::Call(call) = event.kind else { continue };
             match program.step(module, function, call) {
                 Some(Step::Acquire(lock, _)) => taken.push(lock),
-                Some(Step::Release(lock, ctx)) if !taken.contains(&lock) && is_certain(facts, ctx) => {
+                // A semaphore lets several in, and counts what others have taken.
+                Some(Step::Release(lock, ctx))
+                    if !taken.contains(&lock)
+                        && is_certain(facts, ctx)
+                        && program.lock(lock).kind != LockKind::Semaphore =>
+                {
                     for at in first..first + position as u32 {
                         result.entry(EventIx(at)).or_default().add(lock);
                     }
