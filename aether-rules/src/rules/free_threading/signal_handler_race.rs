@@ -64,6 +64,7 @@ declare_rule! {
     /// ## Limits
     /// Setting a flag, `os.write`, `SimpleQueue.put`, `call_soon_threadsafe` and an `RLock` are accepted, and so is
     /// `Event.set()`, although it takes a lock for a moment. A handler that ends the process may print on its way out.
+    /// Logs and prints of the functions that a handler calls have low confidence (`--all`).
     ///
     /// ## References
     /// - [signal: execution of Python signal handlers](https://docs.python.org/3/library/signal.html#execution-of-python-signal-handlers)
@@ -97,7 +98,7 @@ fn misdeeds(cx: &RuleContext<'_>, id: FuncId, root: RootId) -> Vec<Misdeed> {
     let mut found = Vec::new();
     found.extend(locks(cx, id, root));
     found.extend(updates(cx, id, root));
-    found.extend(calls(cx, id));
+    found.extend(calls(cx, id, root));
     found
 }
 
@@ -200,7 +201,7 @@ fn changes(access: &Access) -> bool {
 }
 
 /// Calls that take locks inside.
-fn calls(cx: &RuleContext<'_>, id: FuncId) -> Vec<Misdeed> {
+fn calls(cx: &RuleContext<'_>, id: FuncId, root: RootId) -> Vec<Misdeed> {
     const QUEUE: &[Qual] = &[
         Qual::of("queue.Queue.put"), Qual::of("queue.Queue.put_nowait"), Qual::of("queue.Queue.get"), Qual::of("queue.Queue.get_nowait"),
     ];
@@ -210,6 +211,8 @@ fn calls(cx: &RuleContext<'_>, id: FuncId) -> Vec<Misdeed> {
     ];
     let (_, function) = cx.program.func_local(id);
     let ends = ends_process(cx, id);
+    // What a handler calls may tell of an error, if one happens: rare on top of rare.
+    let telling = if cx.program.root(root).function == id { Confidence::High } else { Confidence::Low };
     let mut found: Vec<Misdeed> = Vec::new();
     for (_, event) in cx.events(function) {
         let EventKind::Call(call) = event.kind else { continue };
@@ -217,9 +220,9 @@ fn calls(cx: &RuleContext<'_>, id: FuncId) -> Vec<Misdeed> {
         let (confidence, message, label) = if QUEUE.contains(&name) {
             (Confidence::High, "signal handler uses a `queue.Queue`, whose lock the interrupted code may hold", "deadlock; `queue.SimpleQueue.put` is safe here")
         } else if is_logging(name) && !ends {
-            (Confidence::High, "signal handler logs", "logging takes locks and writes to buffered streams: it may block or fail when re-entered")
+            (telling, "signal handler logs", "logging takes locks and writes to buffered streams: it may block or fail when re-entered")
         } else if PRINT.contains(&name) && !ends {
-            (Confidence::High, "signal handler writes to a buffered stream", "RuntimeError: reentrant call, when it interrupts another write")
+            (telling, "signal handler writes to a buffered stream", "RuntimeError: reentrant call, when it interrupts another write")
         } else {
             continue;
         };

@@ -2,8 +2,8 @@
 
 use crate::declare_rule;
 use crate::evidence::locks as show;
-use crate::facts::Term;
-use crate::link::{Nested, Owner, Via};
+use crate::facts::{CtxIx, CtxKind, Term, TermId};
+use crate::link::{FuncId, Nested, Owner, Place, Via};
 use crate::model::{LockKind, Role};
 use crate::{Confidence, Finding, Findings, RuleContext};
 
@@ -110,9 +110,54 @@ fn confidence(cx: &RuleContext<'_>, nested: &Nested) -> Option<Confidence> {
     }
     Some(match nested.taken.via {
         Via::Here(_) => Confidence::High,
+        Via::Call(..) if is_tested_on_both_sides(cx, nested) => Confidence::Low,
         Via::Call(..) if nested.taken.conditional => Confidence::Medium,
         Via::Call(..) => Confidence::High,
     })
+}
+
+/// Whether the call depends on what the acquisition depends on: `if cls._instance: get()`, where `get` takes the lock
+/// only if there is no instance yet.
+fn is_tested_on_both_sides(cx: &RuleContext<'_>, nested: &Nested) -> bool {
+    let mut at = nested.taken;
+    let mut tested: Vec<Vec<Place>> = Vec::new();
+    loop {
+        match at.via {
+            Via::Here(acquisition) => {
+                tested.push(tested_places(cx, acquisition.function, acquisition.ctx));
+                break;
+            }
+            Via::Call(site, callee, index) => {
+                tested.push(tested_places(cx, site.caller, site.ctx));
+                at = cx.program.taken_by(callee)[index as usize];
+            }
+        }
+    }
+    let Some((callers, below)) = tested.split_first() else { return false };
+    callers.iter().any(|place| below.iter().flatten().any(|other| other == place))
+}
+
+/// The places that the tests around a step read.
+fn tested_places(cx: &RuleContext<'_>, function: FuncId, ctx: CtxIx) -> Vec<Place> {
+    let (module, local) = cx.program.func_local(function);
+    let facts = &cx.program.module(module).facts;
+    let mut pending: Vec<TermId> = Vec::new();
+    pending.extend(facts.ctx_chain(ctx).filter_map(|(_, ctx)| match ctx.kind {
+        CtxKind::Branch(test, _) => Some(test),
+        _ => None,
+    }));
+    let mut places = Vec::new();
+    while let Some(term) = pending.pop() {
+        match facts.terms.get(term) {
+            Term::Not(inner) => pending.push(inner),
+            Term::And(a, b) | Term::Or(a, b) | Term::Compare(_, a, b) => pending.extend([a, b]),
+            Term::Name(_) | Term::Attr(..) => {
+                places.extend(cx.program.place(module, local, term).map(|(place, _)| place));
+            }
+            _ => {}
+        }
+    }
+    places
 }
 
 fn describe(cx: &RuleContext<'_>, nested: &Nested, confidence: Confidence) -> Finding {
