@@ -123,7 +123,9 @@ fn is_awaited_by_callers(
         let EventKind::Call(call) = facts.events[site.event.index()].kind else { return None };
         let given = facts.arg(call, at, param.name)?;
         let is_it = program.callbacks(module, given.value).contains(&function);
-        is_it.then(|| facts.calls[call.index()].usage == Usage::Awaited && !runs_in_several_tasks(program, site.caller, 0))
+        is_it.then(|| {
+            facts.calls[call.index()].usage == Usage::Awaited && !runs_in_several_tasks(program, site.caller, 0)
+        })
     });
     gives.next().is_some_and(|first| first && gives.all(|awaited| awaited))
 }

@@ -10,8 +10,8 @@ use super::calls::CallSite;
 use super::kind::{ClassId, FuncId, Kind, ModuleId};
 use super::locks::LockSet;
 use super::program::Program;
-use crate::model::Role;
 use crate::facts::{Arm, Comparison, Const, CtxIx, CtxKind, EventKind, FuncIx, Sym, Term, TermId};
+use crate::model::Role;
 
 /// How many calls are followed upwards.
 const MAX_DEPTH: usize = 3;
@@ -111,7 +111,8 @@ impl Program {
                 return false;
             }
             let held = self.held(access.module, access.function, crate::facts::EventIx(first + at as u32));
-            held.meets(&self.held_at_access(change)) && self.follows_test(change.function, change.ctx, (flag, !is_set), 0)
+            held.meets(&self.held_at_access(change))
+                && self.follows_test(change.function, change.ctx, (flag, !is_set), 0)
         })
     }
 
@@ -130,9 +131,7 @@ impl Program {
     /// What the outcome of a test says of a flag, if it does.
     fn says(&self, module: ModuleId, (test, holds): (TermId, bool), flag: Sym) -> Option<bool> {
         let facts = &self.modules[module.index()].facts;
-        let either = |a, b| {
-            self.says(module, (a, holds), flag).or_else(|| self.says(module, (b, holds), flag))
-        };
+        let either = |a, b| self.says(module, (a, holds), flag).or_else(|| self.says(module, (b, holds), flag));
         match facts.terms.get(test) {
             Term::Attr(_, name) => (name == flag).then_some(holds),
             Term::Not(inner) => self.says(module, (inner, !holds), flag),
@@ -197,7 +196,8 @@ impl Program {
         });
         // Who reads meanwhile sees the old value or the new one.
         let replaces = matches!(access.kind, AccessKind::Write(Touch::Whole, _));
-        let mut changes = others.clone().filter(|other| !replaces || other.kind.writes()).peekable();
+        let changes = others.clone().filter(|other| !replaces || other.kind.writes());
+        let mut changes = changes.filter(|other| other.function != access.function).peekable();
         let is_closed = changes.peek().is_some() && changes.all(|other| self.is_after_closing(access, other));
         let mut others = others.peekable();
         let is_quiet = |other: &&Access| self.is_while_stopped(other) || self.is_after_closing(access, other);

@@ -118,7 +118,9 @@ fn fork_hooks(program: &Program) -> FxHashSet<FuncId> {
 /// `_after_fork`, `reset_postfork_child`: the child's, as opposed to the parent's `before_fork`.
 fn named_after_fork(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    ["after_fork", "afterfork", "post_fork", "postfork", "at_fork_reinit", "on_fork"].iter().any(|hint| name.contains(hint))
+    ["after_fork", "afterfork", "post_fork", "postfork", "at_fork_reinit", "on_fork"]
+        .iter()
+        .any(|hint| name.contains(hint))
         && !name.contains("parent")
         && !name.contains("register")
 }

@@ -71,7 +71,7 @@ declare_rule! {
     /// a container cleared on the way out (`close`, `stop`), what is put in bare and only taken out under the lock, what also makes the lock anew, a registry that is only added to and never under a
     /// lock. Helpers named `…_locked` are trusted to be called with the lock held. What keeps others away by other means
     /// (an event, a protocol) is not seen.
-    /// What runs in a forked child (`os.register_at_fork`, `…_after_fork`) has no second thread, and what refuses to run
+    /// What runs in a forked child (`os.register_at_fork`, `…_after_fork`, `if os.fork() == 0`) has no second thread, and what refuses to run
     /// while the object runs (`if self.running: raise …`) is shown under `--all` only.
     ///
     /// ## References
