@@ -60,7 +60,7 @@ class Mixed:
 
 
 class Phases:
-    """Sleeps for a while, computes for a while."""
+    """Sleeps for a while, computes for a while; the clock starts when it is made."""
 
     def __init__(self, length: float) -> None:
         self._length = length
@@ -153,6 +153,25 @@ def burst_row(seconds: float) -> None:
     print(f"{'7 bursts of 60 (mean time, × best)':<34} best fixed {best:>3}   later  {late:5.2f}   first three {early:5.2f}", flush=True)
 
 
+def phases_row(cycles: int = 6, length: float = 4.0) -> None:
+    """Each phase against the best fixed size for what it does: the worst of two cycles, and of those after them."""
+    kinds: tuple[Task, ...] = (sleep_10ms, lambda: compute(0.002))
+    sizes, references = [], []
+    for kind in kinds:
+        best = best_size(lambda: kind, length / 2, 256)
+        with ThreadPoolExecutor(best) as fixed:
+            references.append(rates(saturate(fixed, kind, length * 1.5, 256), length * 1.5)[1])
+        sizes.append(best)
+    with adaptive() as pool:
+        done = saturate(pool, Phases(length), 2 * cycles * length, 256)
+    counts = [0] * (2 * cycles)
+    for at in done:
+        counts[min(int(at / length), len(counts) - 1)] += 1
+    ratios = [count / length / references[phase % 2] for phase, count in enumerate(counts)]
+    name = f"8 phases of {length:.0f} s (worst phase)"
+    print(f"{name:<34} best fixed {sizes[0]}, {sizes[1]}   first two cycles {min(ratios[:4]):5.2f}   later {min(ratios[4:]):5.2f}", flush=True)
+
+
 def _burst_mean(pool: Executor, seconds: float) -> float:
     with pool:
         return statistics.mean(bursts(pool, seconds)[1:])
@@ -179,7 +198,6 @@ ROWS: dict[str, tuple[str, Callable[[], Task], int]] = {
     "2b": ("2 compute 20 ms", lambda: lambda: compute(0.020), 64),
     "5": ("5 compute 5 ms, sleep 5 ms", lambda: blend, 128),
     "6": ("6 half sleep, half compute", Mixed, 256),
-    "8": ("8 phases of 4 s (all phases)", lambda: Phases(4.0), 256),
 }
 
 
@@ -194,10 +212,11 @@ def main() -> None:
             overhead()
         elif wanted == "7":
             burst_row(arguments.seconds)
+        elif wanted == "8":
+            phases_row()
         else:
             name, make, outstanding = ROWS[wanted]
-            seconds = max(arguments.seconds, 16.0) if wanted == "8" else arguments.seconds
-            row(name, make, seconds, outstanding)
+            row(name, make, arguments.seconds, outstanding)
 
 
 if __name__ == "__main__":

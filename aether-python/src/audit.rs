@@ -56,6 +56,7 @@ impl Checked {
         let counts = PyDict::new(py);
         for (name, count) in [
             ("files", statistics.files),
+            ("skimmed", statistics.skimmed),
             ("lines", statistics.lines),
             ("functions", statistics.functions),
             ("roots", statistics.roots),

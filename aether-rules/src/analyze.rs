@@ -45,6 +45,15 @@ struct Loaded {
     file: AnalyzedFile,
     facts: ModuleFacts,
     findings: Vec<(&'static Rule, Finding)>,
+    depth: Depth,
+}
+
+/// How far a file was looked into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Depth {
+    Analyzed,
+    /// Its findings are off and it names no thread: only searched for such names.
+    Skimmed,
 }
 
 fn run(sources: &dyn Sources) -> Report {
@@ -55,13 +64,14 @@ fn run(sources: &dyn Sources) -> Report {
     let mut found = Vec::new();
     let mut modules = Vec::with_capacity(loaded.len());
     let mut report = Report::default();
+    let skimmed = loaded.iter().filter(|one| one.depth == Depth::Skimmed).count();
     for (one, &index) in loaded.into_iter().zip(&order) {
         modules.push((Arc::clone(&one.file.path), Arc::clone(sources.settings(index)), one.facts));
         report.files.push(one.file);
         found.push(one.findings);
     }
     let program = Program::link(modules);
-    report.statistics = statistics(&program, &report.files);
+    report.statistics = Statistics { skimmed, ..statistics(&program, &report.files) };
     let reported: Vec<Vec<RuleFinding>> = report
         .files
         .par_iter()
@@ -92,9 +102,14 @@ fn load(sources: &dyn Sources, index: usize, id: FileId) -> Loaded {
             let mut finding = about_file(id, TextRange::default(), error.message);
             finding.help = error.help;
             let file = AnalyzedFile { path, text: "".into(), kind: SourceKind::Module };
-            return Loaded { file, facts: ModuleFacts::empty(), findings: vec![(&UNREADABLE_FILE, finding)] };
+            let findings = vec![(&UNREADABLE_FILE, finding)];
+            return Loaded { file, facts: ModuleFacts::empty(), findings, depth: Depth::Analyzed };
         }
     };
+    if sources.settings(index).ceiling == Level::Off && !names_threads(&source.text) {
+        let file = AnalyzedFile { path, text: source.text, kind: source.kind };
+        return Loaded { file, facts: ModuleFacts::empty(), findings: Vec::new(), depth: Depth::Skimmed };
+    }
     let mut findings = Vec::new();
     let facts = match parse::parse(&source) {
         ParsedModule::TooComplex(deep) => {
@@ -112,11 +127,18 @@ fn load(sources: &dyn Sources, index: usize, id: FileId) -> Loaded {
                 }
                 findings.push((&SYNTAX_ERROR, finding));
             }
-            facts::build(&source, &parsed)
+            facts::build(&source, parsed)
         }
     };
     let SourceText { text, kind } = source;
-    Loaded { file: AnalyzedFile { path, text, kind }, facts, findings }
+    Loaded { file: AnalyzedFile { path, text, kind }, facts, findings, depth: Depth::Analyzed }
+}
+
+/// Whether a text has a word without which no code starts a thread or hands work to one.
+fn names_threads(text: &str) -> bool {
+    // Without their first letter: `Thread` and `thread`, `ThreadPoolExecutor` and `run_in_executor`.
+    const WORDS: [&str; 4] = ["hread", "xecutor", "concurrent", "Timer"];
+    WORDS.iter().any(|word| memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some())
 }
 
 fn about_file(file: FileId, range: TextRange, message: String) -> Finding {

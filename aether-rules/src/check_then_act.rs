@@ -105,6 +105,16 @@ pub(crate) fn is_ending(cx: &RuleContext<'_>, act: &Access) -> bool {
 
 /// Whether an access gives an attribute its first value, in a method that makes the object ready.
 pub(crate) fn is_setting_up(cx: &RuleContext<'_>, act: &Access) -> bool {
+    matches!(act.kind, AccessKind::Write(Touch::Whole, _)) && sets_up(cx, act)
+}
+
+/// Whether an access puts elements into a container, in a method that makes the object ready.
+pub(crate) fn fills_at_setup(cx: &RuleContext<'_>, act: &Access) -> bool {
+    matches!(act.kind, AccessKind::Write(Touch::Element(_), _)) && sets_up(cx, act)
+}
+
+/// `connect`, `_setup_tables`, `on_thread_start`: a method that makes the object ready, by its name.
+fn sets_up(cx: &RuleContext<'_>, act: &Access) -> bool {
     const NAMES: &[&str] = &[
         "start",
         "open",
@@ -114,18 +124,25 @@ pub(crate) fn is_setting_up(cx: &RuleContext<'_>, act: &Access) -> bool {
         "enter",
         "configure",
         "attach",
+        "populate",
         "init",
         "initialize",
         "initialise",
     ];
-    matches!(act.kind, AccessKind::Write(Touch::Whole, _)) && NAMES.contains(&verb(cx, act))
+    let name = name_of(cx, act).trim_matches('_');
+    let is_hook = name.starts_with("on_") && NAMES.contains(&name.rsplit('_').next().unwrap_or_default());
+    is_hook || NAMES.contains(&verb(cx, act))
 }
 
 /// The first word of the name of the function an access stands in: `close` in `_close_all`.
 fn verb<'a>(cx: &RuleContext<'a>, act: &Access) -> &'a str {
+    name_of(cx, act).trim_matches('_').split('_').next().unwrap_or_default()
+}
+
+/// The name of the function an access stands in.
+fn name_of<'a>(cx: &RuleContext<'a>, act: &Access) -> &'a str {
     let (module, _) = cx.program.func_local(act.function);
-    let name = cx.program.module(module).facts.name(cx.program.function(act.function).name);
-    name.trim_matches('_').split('_').next().unwrap_or_default()
+    cx.program.module(module).facts.name(cx.program.function(act.function).name)
 }
 
 /// Whether a place looks like a registry that is filled while a program is set up: all that changes it are bare `add…`,
@@ -285,7 +302,7 @@ pub(crate) fn built_afterwards(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy) 
             },
             EventKind::Call(call) => match facts.terms.get(facts.calls[call.index()].callee) {
                 Term::Attr(base, method) => {
-                    (is_flag && !is_log(cx, act, call)) || (is_it(base) && is_building(facts.name(method)))
+                    (is_flag && !is_word(cx, act, call)) || (is_it(base) && is_building(facts.name(method)))
                 }
                 _ => is_flag,
             },
@@ -325,11 +342,15 @@ fn is_building(method: &str) -> bool {
     STARTS.iter().any(|start| method.trim_start_matches('_').starts_with(start))
 }
 
-fn is_log(cx: &RuleContext<'_>, act: &Access, call: crate::facts::CallIx) -> bool {
+/// Whether a call only tells somebody: a log, or the threads that wait for an event.
+fn is_word(cx: &RuleContext<'_>, act: &Access, call: crate::facts::CallIx) -> bool {
     let facts = &cx.program.module(act.module).facts;
     match facts.terms.get(facts.calls[call.index()].callee) {
+        Term::Attr(_, method) if facts.args_of(call).is_empty() => {
+            ["set", "is_set", "notify", "notify_all"].contains(&facts.name(method))
+        }
         Term::Attr(_, method) => {
-            ["debug", "info", "warning", "warn", "error", "exception", "log", "is_set"].contains(&facts.name(method))
+            ["debug", "info", "warning", "warn", "error", "exception", "log"].contains(&facts.name(method))
         }
         _ => false,
     }
@@ -344,7 +365,7 @@ pub(crate) fn does_work(cx: &RuleContext<'_>, act: &Access, check: &Check) -> bo
     inside.any(|at| {
         let event = facts.events[at.index()];
         let works = match event.kind {
-            EventKind::Call(call) => !is_log(cx, act, call),
+            EventKind::Call(call) => !is_word(cx, act, call),
             EventKind::Store(..) | EventKind::Augment(..) | EventKind::Delete(_) => true,
             _ => false,
         };

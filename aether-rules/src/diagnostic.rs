@@ -73,8 +73,10 @@ impl Report {
 /// What a run saw, for `--statistics` and `--verbose`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// Files analysed.
+    /// Files read.
     pub files: usize,
+    /// Of these, files whose findings are off and that name no thread: they were searched for such names and no more.
+    pub skimmed: usize,
     /// Lines in them.
     pub lines: usize,
     /// Functions, methods and lambdas.

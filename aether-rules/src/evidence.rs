@@ -111,15 +111,15 @@ pub(crate) fn lock_of_place(program: &Program, place: crate::link::Place) -> Opt
     locks.min().map(|lock| program.lock_name(lock))
 }
 
-/// Whether a function says that its caller holds the lock: `_flush_locked`, `_pop_unlocked`.
+/// Whether a function says that its caller holds the lock: `_flush_locked`, `_pop_unlocked`, or in its docstring.
 ///
 /// A convention, not a proof: it only ever silences findings that were inferred.
 pub(crate) fn assumes_lock(program: &Program, function: FuncId) -> bool {
     let (module, _) = program.func_local(function);
-    let name = program.module(module).facts.name(program.function(function).name).to_ascii_lowercase();
-    ["locked", "nolock", "no_lock", "lock_held", "holding_lock", "with_lock", "unsafe"]
-        .iter()
-        .any(|hint| name.contains(hint))
+    let declaration = program.function(function);
+    let name = program.module(module).facts.name(declaration.name).to_ascii_lowercase();
+    let hints = ["locked", "nolock", "no_lock", "lock_held", "holding_lock", "with_lock", "unsafe"];
+    declaration.flags.is_under_lock || hints.iter().any(|hint| name.contains(hint))
 }
 
 /// Adds the place where a container is changed, unless it is shown already.

@@ -14,6 +14,7 @@ use crate::source::{SourceKind, SourceText};
 
 mod build;
 mod comment;
+mod contract;
 mod event;
 mod promise;
 mod symbol;
@@ -159,6 +160,10 @@ pub struct FunctionFlags {
     pub is_classmethod: bool,
     /// Under a decorator that makes a property.
     pub is_property: bool,
+    /// Documented as called with a lock held.
+    pub is_under_lock: bool,
+    /// Documented or decorated as deprecated.
+    pub is_deprecated: bool,
 }
 
 /// A parameter.
@@ -295,7 +300,7 @@ impl ModuleFacts {
     pub(crate) fn empty() -> Self {
         match crate::parse::parse(&SourceText { text: "".into(), kind: SourceKind::Module }) {
             crate::parse::ParsedModule::Tree { parsed, .. } => {
-                build(&SourceText { text: "".into(), kind: SourceKind::Module }, &parsed)
+                build(&SourceText { text: "".into(), kind: SourceKind::Module }, parsed)
             }
             crate::parse::ParsedModule::TooComplex(_) => unreachable!("the empty text does not nest"),
         }

@@ -20,6 +20,7 @@ mod finding;
 mod global_change;
 mod library;
 pub mod link;
+mod messages;
 pub mod model;
 mod naming;
 mod on_loop;

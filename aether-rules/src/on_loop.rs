@@ -6,9 +6,9 @@
 use ruff_text_size::TextRange;
 use rustc_hash::FxHashMap;
 
-use crate::facts::{CallIx, CtxIx, CtxKind, EventKind, FuncIx, ModuleFacts, Qual, Term, TermId};
+use crate::facts::{CallIx, CtxIx, CtxKind, EventKind, FuncIx, ModuleFacts, Qual, Sym, Term, TermId};
 use crate::finding::{Evidence, EvidenceRole, Finding};
-use crate::link::{Callee, FuncId, Kind, ModuleId, Program};
+use crate::link::{CallSite, Callee, FuncId, Kind, ModuleId, Program};
 use crate::model::RunsOn;
 use crate::{Confidence, RuleContext, naming, qual, sym};
 
@@ -102,6 +102,47 @@ impl OnLoop {
 /// Whether a function is a coroutine function, or a callback that the loop calls.
 pub(crate) fn runs_on_loop(program: &Program, function: FuncId) -> bool {
     program.function(function).flags.is_async || callback_root(program, function).is_some()
+}
+
+/// Whether a coroutine is all that its loop has to run: threads of the program run it to its end, and nothing in the
+/// module starts a task or hands the loop anything else.
+pub(crate) fn has_loop_to_itself(program: &Program, coroutine: FuncId) -> bool {
+    const OTHERS: &[Sym] = &[
+        Sym::new("create_task"),
+        Sym::new("ensure_future"),
+        Sym::new("gather"),
+        Sym::new("TaskGroup"),
+        Sym::new("as_completed"),
+        Sym::new("call_soon"),
+        Sym::new("call_later"),
+        Sym::new("call_soon_threadsafe"),
+        Sym::new("run_coroutine_threadsafe"),
+    ];
+    let (module, _) = program.func_local(coroutine);
+    let facts = &program.module(module).facts;
+    let is_thread =
+        |function: FuncId| program.roots().any(|(_, root)| root.function == function && root.runs_on.is_thread());
+    let sites = program.callers(coroutine);
+    program.function(coroutine).flags.is_async
+        && !sites.is_empty()
+        && !OTHERS.iter().any(|&other| facts.mentions(other))
+        && sites.iter().all(|site| is_thread(site.caller) && is_run_to_end(program, site))
+}
+
+/// Whether the coroutine that a call makes goes straight to what runs a loop for it.
+fn is_run_to_end(program: &Program, site: &CallSite) -> bool {
+    const RUNNERS: &[Qual] =
+        &[qual!("asyncio.run"), qual!("asyncio.Runner.run"), qual!("asyncio.AbstractEventLoop.run_until_complete")];
+    let (module, local) = program.func_local(site.caller);
+    let facts = &program.module(module).facts;
+    let EventKind::Call(made) = facts.events[site.event.index()].kind else { return false };
+    facts.events_of(local).iter().any(|event| match event.kind {
+        EventKind::Call(run) => {
+            let takes = facts.positional(run, 0).is_some_and(|arg| facts.terms.get(arg.value) == Term::Call(made));
+            takes && program.library_callee(module, run).is_some_and(|name| RUNNERS.contains(&name))
+        }
+        _ => false,
+    })
 }
 
 fn callback_root(program: &Program, function: FuncId) -> Option<crate::Span> {

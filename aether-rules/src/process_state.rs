@@ -1,8 +1,9 @@
 //! State of the whole process changed by one of its threads: what the rules of the family `globals` have in common.
 //!
 //! A rule says which events change which setting; here it is decided who else is affected. A thread that makes the
-//! change affects all others (high); a context manager of a library does it around code of whoever calls, on whatever
-//! thread (medium); any other function may be called before threads start (low).
+//! change affects all others (high); a context manager that a library enters itself does it around code of whoever calls,
+//! on whatever thread (medium), unless its documentation says that it is not for several threads; any other function may
+//! be called before threads start, and a context manager that is only offered does what its user asks for (low).
 //!
 //! *Invariant:* one finding for each function and setting; what changes the setting again, to put it back or not, is
 //! evidence.
@@ -10,10 +11,10 @@
 use ruff_text_size::TextRange;
 
 use crate::evidence;
-use crate::facts::{Event, EventIx, EventKind, FuncIx, Qual, Sym, Term, TermId};
+use crate::facts::{CallIx, Event, EventIx, EventKind, FuncIx, Qual, Sym, Term, TermId, ThreadSafety};
 use crate::finding::{Evidence, EvidenceRole};
 use crate::library;
-use crate::link::{FuncId, Kind, ThreadOf, Visit};
+use crate::link::{Callee, ClassId, FuncId, Kind, ModuleId, Program, ThreadOf, Visit};
 use crate::{Confidence, Finding, Findings, RuleContext, qual, sym};
 
 /// What a rule watches.
@@ -109,7 +110,53 @@ fn hazard(
         return Hazard::Thread(visit);
     }
     let spans_callers = yields_between(cx, function, first, again) || left_to_exit(cx, function, first, change);
-    if spans_callers && library::is_public(cx.program, id) { Hazard::AroundCallers } else { Hazard::Unproven }
+    let is_meant = is_disclaimed(cx, function) || !is_entered_in_library(cx, id);
+    if spans_callers && !is_meant && library::is_public(cx.program, id) {
+        Hazard::AroundCallers
+    } else {
+        Hazard::Unproven
+    }
+}
+
+/// Whether the library enters a context manager itself, behind its users' backs. Who enters one that is only offered
+/// asks for the change, and while modules are imported there is one thread.
+fn is_entered_in_library(cx: &RuleContext<'_>, id: FuncId) -> bool {
+    if let Some(class) = cx.program.class_of(id) {
+        return is_made_in_library(cx, class);
+    }
+    let mut offered = vec![id];
+    let mut next = 0;
+    while let Some(&manager) = offered.get(next) {
+        next += 1;
+        for site in cx.program.callers(manager) {
+            let (module, function) = cx.program.func_local(site.caller);
+            if !library::is_library(cx.program, module) || cx.program.function(site.caller).parent.is_none() {
+                continue;
+            }
+            // One that another one is made of is offered as far as that is.
+            if !is_generator_manager(cx.program, module, function) {
+                return true;
+            }
+            if !offered.contains(&site.caller) {
+                offered.push(site.caller);
+            }
+        }
+    }
+    false
+}
+
+fn is_made_in_library(cx: &RuleContext<'_>, class: ClassId) -> bool {
+    cx.program.modules().filter(|(id, _)| library::is_library(cx.program, *id)).any(|(id, module)| {
+        let mut calls = (0..module.facts.calls.len()).map(CallIx::at);
+        calls.any(|call| cx.program.callee(id, call) == Callee::Class(class))
+    })
+}
+
+/// Whether the documentation of the class says that it is not for several threads: whoever uses it was told.
+fn is_disclaimed(cx: &RuleContext<'_>, function: FuncIx) -> bool {
+    let facts = cx.facts();
+    let class = facts.functions[function.index()].class;
+    class.is_some_and(|class| facts.classes[class.index()].thread_safety == ThreadSafety::Denied)
 }
 
 /// A thread that runs a function while others run too.
@@ -135,11 +182,15 @@ fn yields_between(cx: &RuleContext<'_>, function: FuncIx, first: &Step, again: &
 
 /// Whether a generator is made a context manager by its decorator.
 pub(crate) fn is_context_manager(cx: &RuleContext<'_>, function: FuncIx) -> bool {
+    is_generator_manager(cx.program, cx.module, function)
+}
+
+fn is_generator_manager(program: &Program, module: ModuleId, function: FuncIx) -> bool {
     const DECORATORS: [Qual; 2] = [qual!("contextlib.contextmanager"), qual!("contextlib.asynccontextmanager")];
-    let decorators = &cx.facts().functions[function.index()].decorators;
-    decorators.iter().any(
-        |&decorator| matches!(cx.program.kind(cx.module, decorator), Kind::Lib(name) if DECORATORS.contains(&name)),
-    )
+    let decorators = &program.module(module).facts.functions[function.index()].decorators;
+    decorators
+        .iter()
+        .any(|&decorator| matches!(program.kind(module, decorator), Kind::Lib(name) if DECORATORS.contains(&name)))
 }
 
 /// Whether `__enter__` changes what `__exit__` of the same class changes back.

@@ -1,8 +1,8 @@
 //! Runs a workload on threads of this process.
 //!
 //! Deadlines live in the workers; the caller's thread only watches: it samples what sleeping workers sleep on, and gives
-//! up on those that hang. Workers go on until *all* have noted three windows, so that the last ones of a slow workload
-//! are not measured on a machine the others have left.
+//! up on those that hang. A run ends when *all* have noted three windows; each then notes one more, past that end, and
+//! works on until all have, so that the last ones are not measured on a machine the others have left.
 //!
 //! *Invariant:* a worker's error, panic or hang is returned; threads that hang are left behind, never waited for.
 
@@ -19,7 +19,7 @@ use super::workload::{CancelToken, Failure, Identity, Pace, ProfileError, Sample
 use crate::os::host::{ForeignMeter, own_cpu_ns};
 use crate::os::{Doing, ThreadProbe, probe_current};
 
-/// Windows every worker notes before any may stop.
+/// Windows every worker notes before the run may end.
 const QUOTA: usize = 3;
 /// How often the watcher looks at what workers sleep on.
 const SAMPLING: Duration = Duration::from_millis(10);
@@ -60,6 +60,10 @@ struct Run {
     stop: AtomicBool,
     /// Workers that have not yet noted enough windows.
     short_of_quota: AtomicUsize,
+    /// When the run ends, once that is known.
+    end_ns: AtomicU64,
+    /// Workers that have no mark past the end yet.
+    measuring: AtomicUsize,
     /// The next task of an open schedule.
     ticket: AtomicU64,
 }
@@ -84,6 +88,8 @@ fn run(workload: &Arc<dyn Workload>, shot: &Shot, cancel: &CancelToken) -> Resul
         barrier: Barrier::new(threads),
         stop: AtomicBool::new(false),
         short_of_quota: AtomicUsize::new(threads),
+        end_ns: AtomicU64::new(u64::MAX),
+        measuring: AtomicUsize::new(threads),
         ticket: AtomicU64::new(0),
     });
     let (send, reports) = mpsc::channel();
@@ -193,7 +199,6 @@ impl Run {
     }
 
     fn closed_loop(&self, worker: usize, recorder: &mut Recorder<'_>) -> Result<(), Cause> {
-        let deadline = crate::num::duration_ns(self.shot.warm + self.shot.measure);
         let hard = crate::num::duration_ns(self.hard_limit());
         let mut started = self.now_ns();
         loop {
@@ -201,12 +206,31 @@ impl Run {
             let now = self.now_ns();
             recorder.completed(started, now);
             started = now;
-            let quota_met = self.short_of_quota.load(Ordering::Relaxed) == 0;
-            let over = now >= hard || (now >= deadline && quota_met);
-            if over || self.stop.load(Ordering::Relaxed) {
+            if self.stop.load(Ordering::Relaxed) {
                 return Ok(());
             }
+            if now >= hard || recorder.last_ns() >= self.end_ns.load(Ordering::Relaxed) {
+                self.measuring.fetch_sub(1, Ordering::Relaxed);
+                return self.work_on(worker, hard);
+            }
         }
+    }
+
+    /// Called by each worker once it has noted its windows; the last one fixes the end.
+    fn quota_met(&self, now_ns: u64) {
+        if self.short_of_quota.fetch_sub(1, Ordering::Relaxed) == 1 {
+            let planned = crate::num::duration_ns(self.shot.warm + self.shot.measure);
+            self.end_ns.store(planned.max(now_ns), Ordering::Relaxed);
+        }
+    }
+
+    /// Keeps the load up for those that still measure.
+    fn work_on(&self, worker: usize, hard: u64) -> Result<(), Cause> {
+        let wanted = || self.measuring.load(Ordering::Relaxed) > 0 && !self.stop.load(Ordering::Relaxed);
+        while wanted() && self.now_ns() < hard {
+            self.call(worker)?;
+        }
+        Ok(())
     }
 
     fn open_loop(&self, worker: usize, rate: f64, recorder: &mut Recorder<'_>) -> Result<(), Cause> {
@@ -271,9 +295,13 @@ impl<'a> Recorder<'a> {
             self.next_mark_ns = now_ns + self.window_ns;
             self.mark(now_ns);
             if self.trace.marks.len() == QUOTA + 1 {
-                self.run.short_of_quota.fetch_sub(1, Ordering::Relaxed);
+                self.run.quota_met(now_ns);
             }
         }
+    }
+
+    fn last_ns(&self) -> u64 {
+        self.trace.marks.last().map_or(0, |mark| mark.at_ns)
     }
 
     fn waited(&mut self, due_ns: u64, now_ns: u64) {

@@ -1,8 +1,11 @@
 //! What workers recorded, and the rates that can be read off it.
 //!
-//! A worker notes its counters at the first completion past the end of each window. A rate is then the sum over the
-//! workers of completions per time *between two completions of that worker*: 64 workers that sleep in lockstep would
-//! otherwise gain or lose a whole batch at a window's edge (± 25 % in a window of four batches).
+//! A worker notes its counters at the first completion past the end of each window, until it has a mark past the end of
+//! the run. A rate is the work done between two instants at which *all* were at work, a task under way counted in part:
+//! 64 workers that sleep in lockstep would otherwise gain or lose a whole batch at a window's edge (± 25 % in a window
+//! of four batches). Spans that differ by worker will not do: cut at each worker's own last completion they leave out
+//! the long waits (16 threads on two cores looked 4 % faster than the cores are), and a lock that is handed out unfairly
+//! is counted several times over.
 //!
 //! *Invariant:* pure; the same traces give the same rates, whether a Rust closure or a Python driver wrote them.
 
@@ -40,31 +43,36 @@ impl WorkerTrace {
         self.marks.last().map_or(0, |mark| mark.at_ns)
     }
 
-    /// The first mark at or after `from`, and the last one.
+    /// The first completion that was noted, if there are others after it.
     ///
-    /// The arrival is no completion: workers that begin together behind one lock end their first task one after the
-    /// other, and counting from the common beginning made 16 of them look 5 % faster than the lock allows.
-    fn span(&self, from_ns: u64) -> Option<(Mark, Mark)> {
-        let completions = if self.marks.len() >= 3 { &self.marks[1..] } else { &self.marks[..] };
-        let last = completions.last()?;
-        let late = completions.iter().find(|mark| mark.at_ns >= from_ns && mark.at_ns < last.at_ns);
-        let first = late.or(completions.first())?;
-        (last.at_ns > first.at_ns).then_some((*first, *last))
+    /// The arrival is none: workers that begin together behind one lock end their first task one after the other, and
+    /// counting from the common beginning made 16 of them look 5 % faster than the lock allows.
+    fn begun_ns(&self) -> u64 {
+        if self.marks.len() >= 3 { self.marks[1].at_ns } else { 0 }
     }
 
-    /// Tasks completed by `at`, a task under way counted in part.
-    fn completed_by(&self, at_ns: u64) -> f64 {
+    /// The counters at any time, a task under way counted in part.
+    fn counters(&self, at_ns: u64) -> Counters {
         let after = self.marks.partition_point(|mark| mark.at_ns <= at_ns);
-        let (Some(before), next) = (after.checked_sub(1), self.marks.get(after)) else {
-            return 0.0;
-        };
+        let Some(before) = after.checked_sub(1) else { return Counters::default() };
         let low = self.marks[before];
-        let Some(high) = next else {
-            return low.count as f64;
-        };
-        let share = (at_ns - low.at_ns) as f64 / (high.at_ns - low.at_ns).max(1) as f64;
-        low.count as f64 + share * (high.count - low.count) as f64
+        let high = self.marks.get(after).copied().unwrap_or(low);
+        let share = (at_ns - low.at_ns).min(high.at_ns - low.at_ns) as f64 / (high.at_ns - low.at_ns).max(1) as f64;
+        let between = |low: u64, high: u64| low as f64 + share * high.saturating_sub(low) as f64;
+        Counters {
+            done: between(low.count, high.count),
+            cpu_ns: low.cpu_ns.zip(high.cpu_ns).map(|(low, high)| between(low, high)),
+            run_delay_ns: low.run_delay_ns.zip(high.run_delay_ns).map(|(low, high)| between(low, high)),
+        }
     }
+}
+
+/// A worker's counters between two of its marks.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counters {
+    done: f64,
+    cpu_ns: Option<f64>,
+    run_delay_ns: Option<f64>,
 }
 
 /// A rate and what it rests on.
@@ -72,7 +80,7 @@ impl WorkerTrace {
 pub struct Rate {
     /// Tasks per second, all workers together.
     pub ops_s: f64,
-    /// Completions between the first and the last that were used.
+    /// Completions in the span that was used.
     pub completions: u64,
     /// CPU and run-queue shares over the same span.
     pub signals: Signals,
@@ -92,7 +100,7 @@ pub fn windows(traces: &[WorkerTrace], window_ns: u64) -> Vec<f64> {
     let Some((from, to)) = common_span(traces) else {
         return Vec::new();
     };
-    let done = |at: u64| traces.iter().map(|trace| trace.completed_by(at)).sum::<f64>();
+    let done = |at: u64| traces.iter().map(|trace| trace.counters(at).done).sum::<f64>();
     let count = (to - from) / window_ns.max(1);
     (0..count)
         .map(|index| {
@@ -117,59 +125,38 @@ pub fn settled_at(windows: &[f64]) -> Option<usize> {
 /// the same, and says so. Windows hold at least two task times: shorter ones differ by whole tasks and never settle.
 pub fn rate(traces: &[WorkerTrace], window_ns: u64, warm_ns: u64) -> Option<Rate> {
     let (from, to) = common_span(traces)?;
-    let done: f64 = traces.iter().map(|trace| trace.completed_by(to) - trace.completed_by(from)).sum();
+    let done: f64 = traces.iter().map(|trace| trace.counters(to).done - trace.counters(from).done).sum();
     let task_s = crate::num::ns_to_seconds(to - from) * traces.len() as f64 / done.max(1.0);
     let window_ns = window_ns.max(crate::num::seconds_to_ns(2.0 * task_s));
     let windows = windows(traces, window_ns);
     let settled = settled_at(&windows).map(|index| index as u64 * window_ns);
     let warm_end = warm_ns.min((to - from) / 2);
     let cut = settled.map_or(warm_end, |at| at.min(warm_end));
-    let mut sum = Sum::default();
-    for trace in traces {
-        sum.add(trace.span(from + cut)?);
-    }
     // Fewer than three windows cannot disagree: that there were few is said elsewhere.
-    Some(sum.rate(windows.len() < 3 || settled.is_some_and(|at| at <= warm_end)))
+    let is_settled = windows.len() < 3 || settled.is_some_and(|at| at <= warm_end);
+    let begun = traces.iter().map(WorkerTrace::begun_ns).max()?;
+    let from = Some((from + cut).max(begun)).filter(|from| *from < to).unwrap_or(from + cut);
+    Some(between(traces, (from, to), is_settled))
 }
 
-#[derive(Default)]
-struct Sum {
-    ops_s: f64,
-    completions: u64,
-    time_ns: u64,
-    cpu_ns: u64,
-    run_delay_ns: u64,
-    own_cores: f64,
-    cpu_unknown: bool,
-    delay_unknown: bool,
-}
-
-impl Sum {
-    fn add(&mut self, (first, last): (Mark, Mark)) {
-        let elapsed = last.at_ns - first.at_ns;
-        let used = |end: Option<u64>, start: Option<u64>| Some(end?.saturating_sub(start?));
-        let cpu = used(last.cpu_ns, first.cpu_ns);
-        let delay = used(last.run_delay_ns, first.run_delay_ns);
-        self.cpu_unknown |= cpu.is_none();
-        self.delay_unknown |= delay.is_none();
-        self.cpu_ns += cpu.unwrap_or(0);
-        self.run_delay_ns += delay.unwrap_or(0);
-        self.own_cores += cpu.unwrap_or(0) as f64 / elapsed as f64;
-        self.ops_s += (last.count - first.count) as f64 / crate::num::ns_to_seconds(elapsed);
-        self.time_ns += elapsed;
-        self.completions += last.count - first.count;
-    }
-
-    fn rate(&self, settled: bool) -> Rate {
-        let share = |part: u64| part as f64 / self.time_ns.max(1) as f64;
-        let signals = Signals {
-            cpu: (!self.cpu_unknown).then(|| share(self.cpu_ns)),
-            run_queue: (!self.delay_unknown).then(|| share(self.run_delay_ns)),
-            own_cores: (!self.cpu_unknown).then_some(self.own_cores),
-            ..Signals::default()
-        };
-        Rate { ops_s: self.ops_s, completions: self.completions, signals, settled }
-    }
+/// What all workers did from one instant to another.
+fn between(traces: &[WorkerTrace], (from, to): (u64, u64), settled: bool) -> Rate {
+    let spent = |counter: fn(&Counters) -> Option<f64>| {
+        let used = |trace: &WorkerTrace| Some(counter(&trace.counters(to))? - counter(&trace.counters(from))?);
+        traces.iter().map(used).sum::<Option<f64>>()
+    };
+    let span_ns = (to - from) as f64;
+    let share = |spent: f64| spent / (span_ns * traces.len() as f64);
+    let done = spent(|counters| Some(counters.done)).unwrap_or_default();
+    let cpu = spent(|counters| counters.cpu_ns);
+    let signals = Signals {
+        cpu: cpu.map(share),
+        run_queue: spent(|counters| counters.run_delay_ns).map(share),
+        own_cores: cpu.map(|cpu| cpu / span_ns),
+        ..Signals::default()
+    };
+    let completions = crate::num::floor_index(done) as u64;
+    Rate { ops_s: done / crate::num::ns_to_seconds(to - from), completions, signals, settled }
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ pub(crate) const KEYS: &[Key] = &[
     },
     Key {
         name: "test-level",
-        docs: "The gravest level of findings in test code, which races, forks and holds locks on purpose: `off`, `info`, `warning` or `error`. Where findings of low confidence are shown, as with `--all`, the default is `info`.",
+        docs: "The gravest level of findings in test code, which races, forks and holds locks on purpose: `off`, `info`, `warning` or `error`. Where findings of low confidence are shown, as with `--all`, the default is `info`. While it is off, test files that name no thread or executor are skipped; the summary counts them.",
         default: "\"off\"",
         schema: schema::level,
         read: |entry, to| level(entry).map(|read| to.layer.test_level = Some(read)),

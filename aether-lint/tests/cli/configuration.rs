@@ -184,6 +184,20 @@ fn test_code_has_a_level_of_its_own() {
     assert_eq!(check(&["--all"], "test-level = 'off'\n"), "1 app.py");
 }
 
+#[test]
+fn test_code_without_threads_is_skipped_and_the_summary_says_so() {
+    let project = || Project::new().file("app.py", "").file("tests/broken.py", "x = (\n");
+    let run = |project: Project, args: &[&str]| {
+        let (_, out, err) = streams(&project.output(args));
+        (out.contains("AETX01"), err.contains("1 test file without threads skipped: `test-level`"))
+    };
+    assert_eq!(run(project(), &["check"]), (false, true));
+    assert_eq!(run(project(), &["check", "--all"]), (true, false));
+    assert_eq!(run(project(), &["check", "tests/broken.py"]), (true, false));
+    let threaded = project().file("tests/broken.py", "import threading\nx = (\n");
+    assert_eq!(run(threaded, &["check"]), (true, false));
+}
+
 /// Helpers and libraries that nothing is known of, until the user says what they do.
 fn modelled() -> Project {
     let counted = |name: &str, uses: &str| {

@@ -13,8 +13,9 @@ fn checked(project: &Project, args: &[&str]) -> String {
     names.join(" ")
 }
 
+/// Broken files, with the word without which test code is not looked into.
 fn files(paths: &[&str]) -> Project {
-    paths.iter().fold(Project::new(), |project, path| project.file(path, "x = (\n"))
+    paths.iter().fold(Project::new(), |project, path| project.file(path, "thread = (\n"))
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! *Invariant:* the walk emits events in evaluation order, and names are only resolved once the whole module has been
 //! seen: in Python a later assignment decides what an earlier name means.
 
+use std::cell::Cell;
+
 use ruff_python_ast::ModModule;
 use ruff_python_parser::Parsed;
 use ruff_text_size::TextRange;
@@ -28,33 +30,27 @@ mod stmt;
 
 use scope::Scopes;
 
-/// The facts of one module.
-pub(crate) fn build(source: &SourceText, parsed: &Parsed<ModModule>) -> ModuleFacts {
-    let module = parsed.syntax();
-    let mut builder = Builder::new();
-    let body_ctx = builder.push_ctx(CtxKind::Body(FuncIx(0)), TextRange::empty(module.range.start()));
-    builder.ctx = body_ctx;
-    let name = builder.sym("<module>");
-    builder.functions.push(Function {
-        name,
-        name_range: TextRange::empty(module.range.start()),
-        range: module.range,
-        scope: ScopeIx(0),
-        parent: None,
-        class: None,
-        flags: FunctionFlags::default(),
-        params: Vec::new(),
-        decorators: Vec::new(),
-        events: 0..0,
-        returns: TermId::OPAQUE,
-        body: body_ctx,
-        var: None,
-    });
-    builder.frames.push(Frame { function: FuncIx(0), events: Vec::new() });
-    builder.block(&module.body);
-    builder.finish_frame();
+thread_local! {
+    /// The tables of the last module this thread walked: as large as they had to become, and empty again.
+    static SPARE: Cell<Option<Box<Builder>>> = const { Cell::new(None) };
+}
+
+/// Texts longer than this, in bytes, leave no tables behind: nothing as large may ever come again.
+const MAX_KEPT: usize = 1 << 20;
+
+/// The facts of one module. The tree is gone before they are put into their final place, which may be where it was.
+pub(crate) fn build(source: &SourceText, parsed: Box<Parsed<ModModule>>) -> ModuleFacts {
+    let mut builder = SPARE.take().unwrap_or_else(|| Box::new(Builder::new()));
+    builder.walk(parsed.syntax());
     let comments = comment::collect(&source.text, parsed.tokens());
-    builder.finish(comments, source, promise::thread_safety(&module.body, ""))
+    let thread_safety = promise::thread_safety(&parsed.syntax().body, "");
+    drop(parsed);
+    let facts = builder.finish(comments, source, thread_safety);
+    if source.text.len() <= MAX_KEPT {
+        builder.clear();
+        SPARE.set(Some(builder));
+    }
+    facts
 }
 
 /// The facts in the making.
@@ -72,6 +68,8 @@ struct Builder {
     /// Declared by annotations so far.
     guards: Vec<DeclaredGuard>,
     frames: Vec<Frame>,
+    /// Lists of frames that are done.
+    spare_events: Vec<Vec<Event>>,
     scope: ScopeIx,
     ctx: CtxIx,
     mode: Mode,
@@ -107,10 +105,58 @@ impl Builder {
             imports: Vec::new(),
             guards: Vec::new(),
             frames: Vec::new(),
+            spare_events: Vec::new(),
             scope: ScopeIx(0),
             ctx: CtxIx(0),
             mode: Mode::Live,
         }
+    }
+
+    /// Forgets the module, and keeps the memory.
+    fn clear(&mut self) {
+        self.names.clear();
+        self.scopes.clear();
+        self.terms.clear();
+        self.functions.clear();
+        self.classes.clear();
+        self.calls.clear();
+        self.args.clear();
+        self.ctxs.clear();
+        self.events.clear();
+        self.imports.clear();
+        self.guards.clear();
+        self.frames.clear();
+        (self.scope, self.ctx, self.mode) = (ScopeIx(0), CtxIx(0), Mode::Live);
+    }
+
+    /// Walks a whole module.
+    fn walk(&mut self, module: &ModModule) {
+        let body = self.push_ctx(CtxKind::Body(FuncIx(0)), TextRange::empty(module.range.start()));
+        self.ctx = body;
+        let name = self.sym("<module>");
+        self.functions.push(Function {
+            name,
+            name_range: TextRange::empty(module.range.start()),
+            range: module.range,
+            scope: ScopeIx(0),
+            parent: None,
+            class: None,
+            flags: FunctionFlags::default(),
+            params: Vec::new(),
+            decorators: Vec::new(),
+            events: 0..0,
+            returns: TermId::OPAQUE,
+            body,
+            var: None,
+        });
+        self.open_frame(FuncIx(0));
+        self.block(&module.body);
+        self.finish_frame();
+    }
+
+    fn open_frame(&mut self, function: FuncIx) {
+        let events = self.spare_events.pop().unwrap_or_default();
+        self.frames.push(Frame { function, events });
     }
 
     fn sym(&mut self, text: &str) -> Sym {
@@ -153,36 +199,34 @@ impl Builder {
     }
 
     fn finish_frame(&mut self) {
-        let Some(frame) = self.frames.pop() else { return };
+        let Some(mut frame) = self.frames.pop() else { return };
         let start = self.events.len() as u32;
-        self.events.extend(frame.events);
+        self.events.append(&mut frame.events);
         self.functions[frame.function.index()].events = start..self.events.len() as u32;
+        self.spare_events.push(frame.events);
     }
 
-    fn finish(mut self, comments: Vec<Comment>, source: &SourceText, thread_safety: ThreadSafety) -> ModuleFacts {
+    /// What is known, in lists of just the right length.
+    fn finish(&mut self, comments: Vec<Comment>, source: &SourceText, thread_safety: ThreadSafety) -> ModuleFacts {
         let name_targets = self.scopes.resolve();
         let vars = self.scopes.take_vars();
         let scopes = self.scopes.take_scopes();
         self.drop_dead_branches(&name_targets, &vars, |scope| scopes[scope.index()].kind);
         self.drop_private_events(&name_targets, &vars, |scope| scopes[scope.index()].kind);
         let guards = self.declared_guards(&comments, &source.text);
-        self.names.shrink_to_fit();
-        self.calls.shrink_to_fit();
-        self.args.shrink_to_fit();
-        self.ctxs.shrink_to_fit();
         ModuleFacts {
-            names: self.names,
+            names: self.names.finish(),
             scopes,
             vars,
             name_targets,
             terms: self.terms.finish(),
-            functions: self.functions,
-            classes: self.classes,
-            calls: self.calls,
-            args: self.args,
-            ctxs: self.ctxs,
-            events: self.events,
-            imports: self.imports,
+            functions: self.functions.drain(..).collect(),
+            classes: self.classes.drain(..).collect(),
+            calls: self.calls.as_slice().to_vec(),
+            args: self.args.as_slice().to_vec(),
+            ctxs: self.ctxs.as_slice().to_vec(),
+            events: self.events.as_slice().to_vec(),
+            imports: self.imports.drain(..).collect(),
             comments,
             guards,
             thread_safety,
@@ -210,13 +254,14 @@ impl Builder {
                 }
             }
         };
-        let mut kept = Vec::with_capacity(self.events.len() / 2);
         let mut by_start: Vec<usize> = (0..self.functions.len()).collect();
         by_start.sort_by_key(|&index| self.functions[index].events.start);
+        let mut kept = 0;
         for index in by_start {
             let range = self.functions[index].events.clone();
-            let start = kept.len() as u32;
-            for event in &self.events[range.start as usize..range.end as usize] {
+            let start = kept as u32;
+            for at in range.start as usize..range.end as usize {
+                let event = self.events[at];
                 let private = match event.kind {
                     EventKind::Load(term) => is_private(term, &self.terms, true),
                     EventKind::Store(term, _) | EventKind::Augment(term, _) | EventKind::Delete(term) => {
@@ -225,13 +270,14 @@ impl Builder {
                     _ => false,
                 };
                 if !private {
-                    kept.push(*event);
+                    // What is kept moves up; it never overtakes what is still to be looked at.
+                    self.events[kept] = event;
+                    kept += 1;
                 }
             }
-            self.functions[index].events = start..kept.len() as u32;
+            self.functions[index].events = start..kept as u32;
         }
-        kept.shrink_to_fit();
-        self.events = kept;
+        self.events.truncate(kept);
     }
 
     /// Pairs `guarded-by` comments with the assignment on their line, or on the line after a comment of its own.

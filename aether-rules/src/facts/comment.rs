@@ -72,6 +72,9 @@ pub(super) fn collect(text: &str, tokens: &Tokens) -> Vec<Comment> {
 
 fn parse(comment: &str, start: TextSize) -> Option<CommentKind> {
     // The cheap test first: nearly every comment fails it.
+    if !may_matter(comment.as_bytes()) {
+        return None;
+    }
     let lower = comment.to_ascii_lowercase();
     if let Some(at) = lower.find("aether:") {
         let directive = &comment[at + "aether:".len()..];
@@ -99,6 +102,17 @@ fn parse(comment: &str, start: TextSize) -> Option<CommentKind> {
     }
     let mentions_gil = comment.contains("GIL") || lower.contains(INTERPRETER_LOCK);
     mentions_gil.then(|| CommentKind::Gil { sentence: sentence_with_gil(&lower) })
+}
+
+/// Whether two neighbouring letters of a comment belong to a word that matters: `aether:`, `by:`, `noqa`, GIL, `global`.
+fn may_matter(comment: &[u8]) -> bool {
+    comment.windows(2).any(|pair| match pair[1] {
+        b':' => matches!(pair[0], b'r' | b'R' | b'y' | b'Y'),
+        b'q' | b'Q' => matches!(pair[0], b'o' | b'O'),
+        b'I' => pair[0] == b'G',
+        b'l' | b'L' => matches!(pair[0], b'g' | b'G'),
+        _ => false,
+    })
 }
 
 /// The GIL by its long name.

@@ -117,9 +117,13 @@ const CONDITIONS: &[&str] = &[
 
 /// What the docstring of a body says.
 pub(super) fn thread_safety(body: &[Stmt], own_name: &str) -> ThreadSafety {
-    let Some(Stmt::Expr(first)) = body.first() else { return ThreadSafety::Unsaid };
-    let Some(docstring) = first.value.as_string_literal_expr() else { return ThreadSafety::Unsaid };
-    read(docstring.value.to_str(), own_name)
+    docstring(body).map_or(ThreadSafety::Unsaid, |text| read(text, own_name))
+}
+
+/// The text of a docstring.
+pub(super) fn docstring(body: &[Stmt]) -> Option<&str> {
+    let Some(Stmt::Expr(first)) = body.first() else { return None };
+    first.value.as_string_literal_expr().map(|docstring| docstring.value.to_str())
 }
 
 fn read(text: &str, own_name: &str) -> ThreadSafety {

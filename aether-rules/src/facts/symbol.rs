@@ -128,9 +128,20 @@ impl Names {
         self.known.contains_key(&name)
     }
 
-    pub(super) fn shrink_to_fit(&mut self) {
-        self.known.shrink_to_fit();
-        self.text.shrink_to_fit();
+    /// The names, in memory of just the right size.
+    #[expect(clippy::iter_over_hash_type, reason = "from one table into another")]
+    pub(super) fn finish(&self) -> Self {
+        let mut known = FxHashMap::with_capacity_and_hasher(self.known.len(), rustc_hash::FxBuildHasher);
+        for (&name, &at) in &self.known {
+            known.insert(name, at);
+        }
+        Self { known, text: self.text.as_str().to_owned() }
+    }
+
+    /// Forgets all names, and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.known.clear();
+        self.text.clear();
     }
 }
 

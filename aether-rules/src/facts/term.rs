@@ -260,6 +260,12 @@ impl TermTable {
         if let Term::Name(name) = term {
             return self.name(name);
         }
+        if let Term::Display(_, list) = term
+            && list.len > 0
+        {
+            // Its elements have a place of their own, so no other term is like it.
+            return self.push(term);
+        }
         match self.known.entry(term) {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(entry) => {
@@ -298,9 +304,16 @@ impl TermTable {
         list
     }
 
-    pub(super) fn finish(mut self) -> Terms {
-        self.terms.all.shrink_to_fit();
-        self.terms.lists.shrink_to_fit();
-        self.terms
+    /// The terms, in lists of just the right length.
+    pub(super) fn finish(&self) -> Terms {
+        Terms { all: self.terms.all.as_slice().to_vec(), lists: self.terms.lists.as_slice().to_vec() }
+    }
+
+    /// Forgets all terms but the opaque one, and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.terms.all.truncate(1);
+        self.terms.lists.clear();
+        self.known.clear();
+        self.names.clear();
     }
 }

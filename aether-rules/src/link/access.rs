@@ -19,7 +19,7 @@ use super::locks::LockSet;
 use super::places::{Place, PlaceId, PlaceRoot};
 use super::program::Program;
 use crate::facts::{Comparison, CtxIx, Event, EventIx, EventKind, FuncIx, ScopeKind, Sym, Term, TermId};
-use crate::model::Effect;
+use crate::model::{Effect, Role};
 use crate::rule::Confidence;
 use crate::sym;
 
@@ -220,6 +220,15 @@ fn for_each(program: &Program, module: ModuleId, wanted: &dyn Fn(FuncId) -> bool
                 let alias = if kind.is_whole() { None } else { program.aliased(module, function, term) };
                 let place = alias.or_else(|| program.place(module, function, term));
                 let Some((place, receiver)) = place else { continue };
+                // `self.names += more` changes the class's list first.
+                let is_container = || matches!(program.place_kind(place).role(), Some(Role::Container(_)));
+                let binds = match kind {
+                    AccessKind::Write(Touch::Whole, _) => true,
+                    AccessKind::Augment(Touch::Whole, _) => !is_container(),
+                    _ => false,
+                };
+                let own = binds.then(|| own_attribute(program, (module, function), term, place)).flatten();
+                let (place, receiver) = own.unwrap_or((place, receiver));
                 if is_private_cell(program, place, (module, function, term))
                     || receiver == Receiver::Fresh
                     || program.is_confined(place)
@@ -232,6 +241,20 @@ fn for_each(program: &Program, module: ModuleId, wanted: &dyn Fn(FuncId) -> bool
             }
         }
     }
+}
+
+/// The attribute of its own that an object gets when a class attribute is assigned through it.
+fn own_attribute(
+    program: &Program,
+    (module, function): (ModuleId, FuncIx),
+    term: TermId,
+    place: Place,
+) -> Option<(Place, Receiver)> {
+    let PlaceRoot::ClassAttr(class, name) = place.root else { return None };
+    let Term::Attr(base, _) = program.modules[module.index()].facts.terms.get(term) else { return None };
+    matches!(program.kind(module, base), Kind::Instance(_)).then(|| {
+        (Place { root: PlaceRoot::Attr(class, name), path: place.path }, program.receiver(module, function, base))
+    })
 }
 
 /// A local that no nested function sees, and no thread was given.
@@ -286,9 +309,9 @@ impl Program {
         self.setup[function.index()]
     }
 
-    /// The locks held at an access.
+    /// The locks held at an access, one handed over by the function that took it among them.
     pub fn held_at_access(&self, access: &Access) -> LockSet {
-        self.held(access.module, access.function, access.event)
+        self.held_or_handed(access.module, access.function, access.event)
     }
 
     /// The place behind a local name for a container: `cache = self._cache`.
@@ -300,6 +323,8 @@ impl Program {
         let var = facts.var_of(term)?;
         let [value] = facts.vars[var.index()].values[..] else { return None };
         let is_attribute = matches!(facts.terms.get(value), Term::Attr(..));
+        // A nested function sees the name that the one around it bound.
+        let function = self.is_function_var(module, var).unwrap_or(function);
         let rebinds = |event: &Event| matches!(event.kind, EventKind::Store(target, _) if target.same(value));
         // A nested function sees the name of the one around it.
         let owner = match facts.var_scope(var) {

@@ -53,6 +53,13 @@ pub struct Acquisition {
     pub span: Span,
 }
 
+impl Acquisition {
+    /// Whether a decorator takes the lock around the function, rather than the function itself.
+    fn is_decorators(&self) -> bool {
+        self.term == TermId::OPAQUE && self.event.is_none()
+    }
+}
+
 /// A lock held at some step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
@@ -227,6 +234,23 @@ impl Program {
         }
     }
 
+    /// The locks a function itself holds when it comes to an acquisition, outermost first.
+    pub(super) fn held_before(&self, acquisition: &Acquisition) -> Vec<Held> {
+        if !acquisition.is_decorators() {
+            return self.holding(acquisition.function, acquisition.event, acquisition.ctx);
+        }
+        // A decorator's wrapper runs before the body, inside of the wrappers that stand above it.
+        let all = self.held_by_decorators(acquisition.function);
+        all.take_while(|held| held.lock != acquisition.lock).collect()
+    }
+
+    /// The locks that the wrappers of a function's decorators hold around it, outermost first.
+    fn held_by_decorators(&self, function: FuncId) -> impl Iterator<Item = Held> {
+        let span = self.function_span(function);
+        let locks = self.locks_of_decorators(function).into_iter();
+        locks.map(move |lock| Held { lock, owner: self.owner_in_decorator(lock), term: TermId::OPAQUE, span })
+    }
+
     /// The locks a function itself holds at a step, outermost first.
     pub fn holding(&self, function: FuncId, event: Option<EventIx>, ctx: CtxIx) -> Vec<Held> {
         let (module, local) = self.func_local(function);
@@ -257,11 +281,8 @@ impl Program {
                 held.push(Held { lock, owner, term: TermId::OPAQUE, span });
             }
         }
-        for lock in self.locks_of_decorators(function) {
-            let owner = self.owner_in_decorator(lock);
-            held.push(Held { lock, owner, term: TermId::OPAQUE, span: self.function_span(function) });
-        }
         held.reverse();
+        let mut held: Vec<Held> = self.held_by_decorators(function).chain(held).collect();
         if let Some(event) = event {
             held.extend(self.held_by_steps(module, local, event));
         }

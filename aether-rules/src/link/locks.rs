@@ -43,6 +43,8 @@ pub(super) struct Locks {
     contexts: Vec<FxHashMap<CtxIx, LockSet>>,
     /// By module, then event: what `acquire` calls hold; only functions that make such calls are in it.
     acquired: Vec<FxHashMap<EventIx, LockSet>>,
+    /// By module, then event: the locks given back later by a function that did not take them.
+    handed: Vec<FxHashMap<EventIx, LockSet>>,
     /// By function: what every caller holds, or a decorator takes.
     entry: Vec<LockSet>,
     /// By function: whether any lock may be held in it.
@@ -64,14 +66,16 @@ enum Step {
 pub(super) fn compute(program: &mut Program) {
     table::enumerate(program);
     let snapshot: &Program = program;
-    let computed: Vec<(FxHashMap<CtxIx, LockSet>, FxHashMap<EventIx, LockSet>)> = (0..snapshot.modules.len())
+    let computed: Vec<_> = (0..snapshot.modules.len())
         .into_par_iter()
         .map(|index| {
             let module = ModuleId::at(index);
-            (contexts(snapshot, module), steps::acquired(snapshot, module))
+            (contexts(snapshot, module), (steps::acquired(snapshot, module), steps::handed_over(snapshot, module)))
         })
         .collect();
-    (program.locks.contexts, program.locks.acquired) = computed.into_iter().unzip();
+    let (contexts, by_event): (Vec<_>, Vec<_>) = computed.into_iter().unzip();
+    program.locks.contexts = contexts;
+    (program.locks.acquired, program.locks.handed) = by_event.into_iter().unzip();
     program.locks.entry = vec![LockSet::default(); program.function_modules.len()];
     decorators::decorated(program);
     program.locks.escaping = helpers::escaping(program);
@@ -135,6 +139,15 @@ impl Program {
         let ctx = self.modules[module.index()].facts.events[event.index()].ctx;
         let mut held = self.held_locally(module, event, ctx);
         held.add_all(&self.locks.entry[function.index()]);
+        held
+    }
+
+    /// The same, with what another function took and this one gives back.
+    pub(super) fn held_or_handed(&self, module: ModuleId, function: FuncId, event: EventIx) -> LockSet {
+        let mut held = self.held(module, function, event);
+        if let Some(handed) = self.locks.handed[module.index()].get(&event) {
+            held.add_all(handed);
+        }
         held
     }
 

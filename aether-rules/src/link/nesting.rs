@@ -96,7 +96,7 @@ fn compute(program: &Program) -> Nesting {
             calls: 0,
         };
         nesting.add(acquisition.function, taken, &mut pending);
-        let held = program.holding(acquisition.function, acquisition.event, acquisition.ctx);
+        let held = program.held_before(acquisition);
         let (module, _) = program.func_local(acquisition.function);
         nesting.note(
             program,

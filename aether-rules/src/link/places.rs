@@ -8,6 +8,7 @@ use super::kind::{ClassId, Kind, ModuleId};
 use super::program::{ImportTarget, Program};
 use crate::facts::{FuncIx, NameTarget, Qual, ScopeKind, Sym, Term, TermId, VarIx};
 use crate::model::Role;
+use crate::qual;
 
 /// Something that can be read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -151,7 +152,8 @@ impl Program {
                             || (attr.augmented && !matches!(attr.kind.role(), Some(Role::Container(_))))
                     })
                 });
-                if !stored && attr.is_some_and(|attr| attr.class_var.is_some()) {
+                let class_var = attr.and_then(|attr| attr.class_var);
+                if !stored && class_var.is_some_and(|var| !self.is_field(owner, var)) {
                     return Some((Place::whole(PlaceRoot::ClassAttr(owner, name)), Receiver::Global));
                 }
                 let receiver = self.receiver(module, function, base);
@@ -173,6 +175,20 @@ impl Program {
                 (!is_local).then(|| (place.member(name), receiver))
             }
         }
+    }
+
+    /// Whether a class variable only declares what each object gets one of: `children: dict = field(default_factory=dict)`.
+    fn is_field(&self, class: ClassId, var: VarIx) -> bool {
+        const MAKERS: [Qual; 4] =
+            [qual!("dataclasses.field"), qual!("attr.ib"), qual!("attr.field"), qual!("attrs.field")];
+        let (module, _) = self.class_local(class);
+        let facts = &self.modules[module.index()].facts;
+        facts.vars[var.index()].values.iter().any(|&value| match facts.terms.get(value) {
+            Term::Call(call) => {
+                matches!(self.kind(module, facts.calls[call.index()].callee), Kind::Lib(name) if MAKERS.contains(&name))
+            }
+            _ => false,
+        })
     }
 
     /// The place of a container, looking through a local name for it: `cache = self._cache`.

@@ -217,6 +217,7 @@ impl Program {
         match self.promise_of(access.place) {
             Some(promise)
                 if !on_loop
+                    && !self.is_handed_out(access.function)
                     && !self.is_for_own_thread(access.place, promise)
                     && !self.is_in_quiet_phase(access, &held, &matters)
                     && matches!(access.receiver, Receiver::Own | Receiver::OfOwn | Receiver::Global) =>

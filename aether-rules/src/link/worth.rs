@@ -2,7 +2,7 @@
 //!
 //! *Invariant:* what is not known to have an identity of its own is never [`Worth::Object`].
 
-use super::kind::{Kind, ModuleId};
+use super::kind::{ClassId, FuncId, Kind, ModuleId};
 use super::program::Program;
 use crate::facts::{Qual, ScopeKind, Term, TermId};
 use crate::model::Role;
@@ -72,6 +72,23 @@ impl Program {
         }
     }
 
+    /// Whether one object of a class is as good as another that was made of the same: none of them changes once it is
+    /// made, and none holds a lock, a file, or a container to fill.
+    pub fn is_value_class(&self, class: ClassId) -> bool {
+        // A public method counts as part of the making where only that calls it.
+        let makes = |function: FuncId| {
+            let sites = self.callers(function);
+            self.is_setup(function) || (!sites.is_empty() && sites.iter().all(|site| self.is_setup(site.caller)))
+        };
+        self.class(class).mro.iter().all(|&ancestor| {
+            self.class(ancestor).attrs.values().all(|attr| {
+                let changes = attr.stores.iter().any(|&(function, _)| !makes(function));
+                let is_one = self.role(attr.kind).is_some_and(|role| role != Role::Immutable);
+                !attr.augmented && !changes && !is_one
+            })
+        })
+    }
+
     /// Whether a term is known to be an immutable value.
     fn is_value(&self, module: ModuleId, term: TermId) -> bool {
         match self.kind(module, term) {
@@ -109,6 +126,10 @@ impl Program {
             ["connect", "open", "create", "make", "build", "spawn", "session", "client", "pool", "socket", "new"];
         // `GetExitCode` of a C library is no class.
         let asks = ["Get", "Is", "Has", "Wait", "Query"].iter().any(|verb| name.starts_with(verb));
+        // It looks first whether there is one.
+        if name.contains("get_or_") {
+            return false;
+        }
         (name.starts_with(char::is_uppercase) && !asks) || says.iter().any(|hint| name.contains(hint))
     }
 }

@@ -27,6 +27,9 @@ pub(super) fn summary(report: &Report) -> String {
     if statistics.hidden_by_confidence > 0 {
         let _ = write!(text, "; {} more below the confidence shown: --all", statistics.hidden_by_confidence);
     }
+    if statistics.skimmed > 0 {
+        let _ = write!(text, "; {} without threads skipped: `test-level`", counted(statistics.skimmed, "test file"));
+    }
     text
 }
 
@@ -45,6 +48,7 @@ pub(super) fn statistics(report: &Report) -> String {
     let seen = &report.statistics;
     let rows = [
         (seen.files, "files"),
+        (seen.skimmed, "test files without threads, skipped while `test-level` is off"),
         (seen.lines, "lines"),
         (seen.functions, "functions"),
         (seen.roots, "functions that may start on another thread"),

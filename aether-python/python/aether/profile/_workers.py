@@ -14,7 +14,7 @@ from typing import Optional, Union
 
 from aether import _native
 
-# Windows every worker notes before any may stop.
+# Windows every worker notes before the run may end.
 _QUOTA = 3
 # Durations kept per run, over all workers.
 _KEPT = 20_000
@@ -49,6 +49,10 @@ class _Run:
         self._arrived = 0
         self._begin: Optional[int] = None
         self._short_of_quota = threads
+        # When the run ends, once all have met the quota.
+        self._end: Optional[int] = None
+        # Workers without a mark past the end. The others work on: without their load the last windows look fast.
+        self._measuring = threads
         self._ticket = 0
 
     def start(self) -> None:
@@ -108,14 +112,24 @@ class _Run:
                 marks.append((now, count, *probe.usage()))
                 begin = self._begin
                 if len(marks) == _QUOTA + 1:
-                    with self._lock:
-                        self._short_of_quota -= 1
-                if now >= self.hard or (self._short_of_quota == 0 and self._is_over(now)):
+                    self._meet_quota(now)
+                end = self._end
+                if now >= self.hard or (end is not None and now >= end):
                     break
+        self._work_on()
         return marks, durations, []
 
-    def _is_over(self, now: int) -> bool:
-        return self._begin is not None and now >= self._begin + self.warm + self.measure
+    def _work_on(self) -> None:
+        with self._lock:
+            self._measuring -= 1
+        while self._measuring and not self.stop and _clock() - self.epoch < self.hard:
+            self.workload()
+
+    def _meet_quota(self, now: int) -> None:
+        with self._lock:
+            self._short_of_quota -= 1
+            if self._short_of_quota == 0 and self._begin is not None:
+                self._end = max(now, self._begin + self.warm + self.measure)
 
     def _open_loop(self, probe: _native.ThreadProbe, rate: float) -> Notes:
         marks: list[Mark] = [(self._arrive(), 0, *probe.usage())]

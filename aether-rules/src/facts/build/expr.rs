@@ -2,6 +2,7 @@
 
 use ruff_python_ast::{self as ast, CmpOp, Expr, Number, UnaryOp};
 use ruff_text_size::{Ranged, TextRange};
+use smallvec::SmallVec;
 
 use super::{Builder, Mode};
 use crate::facts::{
@@ -188,7 +189,8 @@ impl Builder {
 
     fn call(&mut self, call: &ast::ExprCall, usage: Usage) -> TermId {
         let callee = self.target(&call.func);
-        let mut args = Vec::with_capacity(call.arguments.len());
+        // The calls among the arguments add theirs first: this one's wait here, on the stack unless they are many.
+        let mut args: SmallVec<[Argument; 6]> = SmallVec::with_capacity(call.arguments.len());
         for arg in &call.arguments.args {
             let (name, expr) = match arg {
                 Expr::Starred(starred) => (ArgumentName::Starred, &*starred.value),
@@ -264,7 +266,7 @@ impl Builder {
     }
 
     fn display(&mut self, container: Container, elements: &[Expr]) -> TermId {
-        let mut terms = Vec::with_capacity(elements.len().min(MAX_ELEMENTS));
+        let mut terms: SmallVec<[TermId; MAX_ELEMENTS]> = SmallVec::new();
         for element in elements {
             let term = self.expr(element);
             if terms.len() < MAX_ELEMENTS {
@@ -276,7 +278,7 @@ impl Builder {
     }
 
     fn dict(&mut self, dict: &ast::ExprDict) -> TermId {
-        let mut terms = Vec::new();
+        let mut terms: SmallVec<[TermId; MAX_ELEMENTS]> = SmallVec::new();
         for item in &dict.items {
             let Some(key) = &item.key else {
                 let merged = self.expr(&item.value);

@@ -3,9 +3,10 @@
 use ruff_python_ast::{self as ast, Expr};
 use ruff_text_size::{Ranged, TextRange};
 
-use super::{Builder, Frame};
+use super::Builder;
 use crate::facts::{
     CtxIx, CtxKind, EventKind, FuncIx, Function, FunctionFlags, Param, ParamKind, ScopeKind, Sym, Term, TermId,
+    contract,
 };
 
 impl Builder {
@@ -16,6 +17,8 @@ impl Builder {
         let name = self.sym(&def.name.id);
         let mut flags = Self::flags_from(&def.decorator_list);
         flags.is_async = def.is_async;
+        flags.is_deprecated |= contract::is_deprecated(&def.body);
+        flags.is_under_lock = contract::is_called_under_lock(&def.body);
         let is_method = matches!(self.scopes.kind(self.scope), ScopeKind::Class(_));
         flags.is_classmethod |=
             is_method && matches!(def.name.id.as_str(), "__new__" | "__init_subclass__" | "__class_getitem__");
@@ -89,7 +92,7 @@ impl Builder {
         let (scope, ctx, mode) = (self.scope, self.ctx, self.mode);
         self.scope = self.functions[function.index()].scope;
         self.mode = super::Mode::Live;
-        self.frames.push(Frame { function, events: Vec::new() });
+        self.open_frame(function);
         self.ctx = self.push_ctx(CtxKind::Body(function), range);
         self.functions[function.index()].body = self.ctx;
         self.bind_params(function, parameters, defaults);
@@ -154,7 +157,7 @@ impl Builder {
                 "staticmethod" => flags.is_static = true,
                 "classmethod" => flags.is_classmethod = true,
                 "property" | "cached_property" | "setter" | "getter" | "deleter" => flags.is_property = true,
-                _ => {}
+                name => flags.is_deprecated |= name.contains("deprecated"),
             }
         }
         flags

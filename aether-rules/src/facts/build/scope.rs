@@ -43,6 +43,19 @@ impl Scopes {
         }
     }
 
+    /// Forgets all but the module's scope, and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.all.clear();
+        self.all.push(Scope { kind: ScopeKind::Module, parent: ScopeIx(0) });
+        self.bound.clear();
+        self.declared.clear();
+        self.vars.clear();
+        self.names.clear();
+        self.local.clear();
+        self.name_of.clear();
+        self.comprehension_targets.clear();
+    }
+
     pub(super) fn open(&mut self, kind: ScopeKind, parent: ScopeIx) -> ScopeIx {
         self.all.push(Scope { kind, parent });
         ScopeIx::at(self.all.len() - 1)
@@ -146,7 +159,9 @@ impl Scopes {
     /// The meaning of every name, by [`NameIx`]; marks the variables that nested functions use.
     pub(super) fn resolve(&mut self) -> Vec<NameTarget> {
         let names = std::mem::take(&mut self.names);
-        names.iter().map(|&(scope, name)| self.meaning(scope, name)).collect()
+        let targets = names.iter().map(|&(scope, name)| self.meaning(scope, name)).collect();
+        self.names = names;
+        targets
     }
 
     fn meaning(&mut self, scope: ScopeIx, name: Sym) -> NameTarget {
@@ -192,10 +207,10 @@ impl Scopes {
     }
 
     pub(super) fn take_vars(&mut self) -> Vec<Variable> {
-        std::mem::take(&mut self.vars)
+        self.vars.drain(..).collect()
     }
 
     pub(super) fn take_scopes(&mut self) -> Vec<Scope> {
-        std::mem::take(&mut self.all)
+        self.all.as_slice().to_vec()
     }
 }

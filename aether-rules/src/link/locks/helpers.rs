@@ -10,7 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::LockSet;
 use crate::facts::{CtxIx, EventIx, EventKind, FuncIx, Sym, Term};
-use crate::link::calls::Callee;
+use crate::link::calls::{Callee, Receiver};
 use crate::link::kind::{FuncId, Kind, ModuleId};
 use crate::link::program::Program;
 use crate::qual;
@@ -71,7 +71,8 @@ fn held_at_all(program: &Program, sites: &[Site], pushed: &FxHashMap<FuncId, Opt
     held
 }
 
-/// By helper: the steps that call it. Left out is what happens before anything is shared, and recursion.
+/// By helper: the steps that call it. Left out is what happens before anything is shared, recursion, and what is kept for
+/// old callers only.
 fn sites(program: &Program) -> FxHashMap<FuncId, Vec<Site>> {
     let is_root: FxHashSet<FuncId> = program.roots.iter().map(|root| root.function).collect();
     let unresolved = unresolved_sites(program);
@@ -85,7 +86,8 @@ fn sites(program: &Program) -> FxHashMap<FuncId, Vec<Site>> {
         if !is_helper || (callers.is_empty() && unresolved.is_empty()) {
             continue;
         }
-        let counts = |caller: FuncId| caller != function && !program.is_setup(caller);
+        let is_current = |caller: FuncId| !program.function(caller).flags.is_deprecated;
+        let counts = |caller: FuncId| caller != function && !program.is_setup(caller) && is_current(caller);
         let resolved = callers.iter().filter(|site| counts(site.caller) && !program.works_on_fresh(site));
         let resolved = resolved.map(|site| Site { caller: site.caller, event: site.event, ctx: site.ctx });
         let unresolved = unresolved.iter().copied().filter(|site| counts(site.caller));
@@ -182,6 +184,39 @@ impl Program {
     /// Whether a function is used as a value: somebody unknown may call it.
     pub(in crate::link) fn escapes(&self, function: FuncId) -> bool {
         self.locks.escaping.contains(&function)
+    }
+
+    /// Whether a function is a private method that nothing in its module calls: left over, or somebody else's hook.
+    pub fn is_uncalled_helper(&self, function: FuncId) -> bool {
+        let (module, _) = self.func_local(function);
+        let facts = &self.modules[module.index()].facts;
+        let name = self.function(function).name;
+        let is_called = || {
+            let mut callees = facts.calls.iter().map(|call| facts.terms.get(call.callee));
+            callees.any(|callee| matches!(callee, Term::Attr(_, called) if called == name))
+        };
+        self.class_of(function).is_some()
+            && self.is_private(function)
+            && !self.escapes(function)
+            && self.callers(function).is_empty()
+            && !self.function(function).flags.is_property
+            && !is_called()
+    }
+
+    /// Whether a function is a private method that is only handed out, for others than its object to call as they see fit.
+    pub fn is_private_callback(&self, function: FuncId) -> bool {
+        let sites = self.callers(function);
+        let is_handed_out = self.escapes(function) && sites.iter().all(|site| site.receiver != Receiver::Own);
+        let is_wrapped = !sites.is_empty() && sites.iter().all(|site| self.is_handed_out(site.caller));
+        self.class_of(function).is_some() && self.is_private(function) && (is_handed_out || is_wrapped)
+    }
+
+    /// Whether a nested function is handed out and nobody is seen to call it: under which locks it runs, its callers
+    /// decide.
+    pub(in crate::link) fn is_handed_out(&self, function: FuncId) -> bool {
+        let declaration = self.function(function);
+        let is_nested = declaration.class.is_none() && declaration.parent.is_some_and(|parent| parent != FuncIx(0));
+        is_nested && self.callers(function).is_empty() && self.escapes(function)
     }
 
     /// Whether outsiders are not meant to call a function: by its name, or because it is nested.

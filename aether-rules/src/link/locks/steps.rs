@@ -11,6 +11,7 @@ use crate::facts::{
 use crate::link::calls::Callee;
 use crate::link::kind::{FuncId, Kind, ModuleId};
 use crate::link::program::Program;
+use crate::model::LockKind;
 use crate::sym;
 
 /// What `acquire` and `release` calls, and `ExitStack.enter_context`, leave held at each event.
@@ -47,6 +48,45 @@ pub(super) fn acquired(program: &Program, module: ModuleId) -> FxHashMap<EventIx
         }
     }
     result
+}
+
+/// By event: the locks that the function gives back later without having taken them. Somebody handed them over held:
+/// the sibling method that acquired one, or the thread that waits for it.
+pub(super) fn handed_over(program: &Program, module: ModuleId) -> FxHashMap<EventIx, LockSet> {
+    let facts = &program.modules[module.index()].facts;
+    let mut result: FxHashMap<EventIx, LockSet> = FxHashMap::default();
+    for index in 0..facts.functions.len() {
+        let function = FuncIx::at(index);
+        if !program.locks.steps_itself[program.func_id(module, function).index()] {
+            continue;
+        }
+        let first = facts.functions[index].events.start;
+        let mut taken: Vec<LockId> = Vec::new();
+        for (position, event) in facts.events_of(function).iter().enumerate() {
+            let EventKind::Call(call) = event.kind else { continue };
+            match program.step(module, function, call) {
+                Some(Step::Acquire(lock, _)) => taken.push(lock),
+                // A semaphore lets several in, and counts what others have taken.
+                Some(Step::Release(lock, ctx))
+                    if !taken.contains(&lock)
+                        && is_certain(facts, ctx)
+                        && program.lock(lock).kind != LockKind::Semaphore =>
+                {
+                    for at in first..first + position as u32 {
+                        result.entry(EventIx(at)).or_default().add(lock);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    result
+}
+
+/// Whether a step is taken whenever the function gets to its end.
+fn is_certain(facts: &ModuleFacts, ctx: CtxIx) -> bool {
+    let mut chain = facts.ctx_chain(ctx);
+    chain.all(|(_, ctx)| matches!(ctx.kind, CtxKind::Body(_) | CtxKind::Try | CtxKind::Finally))
 }
 
 /// Whether a release between two events covers the later one: it stands on the way, not in a branch of its own.

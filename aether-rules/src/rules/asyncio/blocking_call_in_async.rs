@@ -1,7 +1,7 @@
 //! `AET501`: a coroutine, or what it calls, keeps the loop's thread waiting.
 
 use crate::declare_rule;
-use crate::facts::{CallIx, CtxIx, CtxKind, EventKind, Sym, Term, TermId};
+use crate::facts::{CallIx, CtxIx, CtxKind, EventKind, ModuleFacts, Sym, Term, TermId};
 use crate::link::{Kind, ModuleId, Program};
 use crate::model::{Blocking, Role};
 use crate::on_loop::{self, OnLoop, Site};
@@ -52,7 +52,7 @@ declare_rule! {
     /// ## Limits
     /// Only calls known to wait are reported: an unknown client's methods are not, long computations are not, and
     /// neither are files. Joining a thread that the coroutine has awaited something with since it started it is shown
-    /// with `--all`. `with lock:` around a few statements is accepted. Through functions a call is reported once
+    /// with `--all`, and so is a coroutine for which a thread of its own runs a loop, and which starts no task. `with lock:` around a few statements is accepted. Through functions a call is reported once
     /// per module, and only with `--all` if a parameter or a mode on the way decides whether it is made. A branch that a
     /// constant of the module rules out (`_IS_SYNC = False`, bound once) does not count.
     ///
@@ -72,7 +72,8 @@ const QUESTIONS: &[Sym] =
 fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     let program = cx.program;
     for found in on_loop::calls_on_loop(cx, &|site| waits(program, site).is_some()) {
-        let confidence = if overlaps_an_await(program, found.site) { Confidence::Low } else { found.confidence() };
+        let is_harmless = overlaps_an_await(program, found.site) || on_loop::has_loop_to_itself(program, found.entry.function);
+        let confidence = if is_harmless { Confidence::Low } else { found.confidence() };
         if findings.wants(confidence)
             && let Some(blocking) = waits(program, found.site)
             && !was_asked_before(program, &found)
@@ -126,11 +127,19 @@ fn was_asked_before(program: &Program, found: &OnLoop) -> bool {
         facts.events_of(local).iter().any(|event| match event.kind {
             EventKind::Call(call) => {
                 let site = Site { module, function, call };
-                is_answer(program, found.site, site, event.ctx) && name_of(site).as_ref() == Some(&waiting)
+                is_answer(program, found.site, site, event.ctx)
+                    && name_of(site).is_some_and(|asked| asked == waiting || polls_owner(facts, call, event.ctx, &asked, &waiting))
             }
             _ => false,
         })
     })
+}
+
+/// Whether a loop has polled what owns the object until there was an answer: `while await self.poll() is None: …` before
+/// `self.process.wait()`.
+fn polls_owner(facts: &ModuleFacts, asked: CallIx, ctx: CtxIx, owner: &str, waiting: &str) -> bool {
+    let is_part = waiting.strip_prefix(owner).is_some_and(|rest| rest.starts_with('.'));
+    is_part && facts.callee_name(asked) == Some(sym!("poll")) && facts.ctxs[ctx.index()].kind == CtxKind::While
 }
 
 /// Whether a call tells that the wait is over by the time it begins. `while thread.is_alive(): thread.join(1)` does not.

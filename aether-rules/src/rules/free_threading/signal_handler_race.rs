@@ -7,6 +7,7 @@ use crate::finding::{Evidence, EvidenceRole};
 use crate::link::{Access, AccessKind, FuncId, LockId, RootId, Touch};
 use crate::model::{Effect, RunsOn};
 use crate::source::Span;
+use crate::messages::is_logging;
 use crate::{Confidence, Finding, Findings, RuleContext, qual};
 
 declare_rule! {
@@ -203,12 +204,6 @@ fn calls(cx: &RuleContext<'_>, id: FuncId) -> Vec<Misdeed> {
     const QUEUE: &[Qual] = &[
         Qual::of("queue.Queue.put"), Qual::of("queue.Queue.put_nowait"), Qual::of("queue.Queue.get"), Qual::of("queue.Queue.get_nowait"),
     ];
-    const LOGGING: &[Qual] = &[
-        Qual::of("logging.debug"), Qual::of("logging.info"), Qual::of("logging.warning"), Qual::of("logging.error"),
-        Qual::of("logging.critical"), Qual::of("logging.exception"), Qual::of("logging.Logger.debug"),
-        Qual::of("logging.Logger.info"), Qual::of("logging.Logger.warning"), Qual::of("logging.Logger.error"),
-        Qual::of("logging.Logger.critical"), Qual::of("logging.Logger.exception"), Qual::of("logging.log"), Qual::of("logging.Logger.log"),
-    ];
     const PRINT: &[Qual] = &[
         Qual::of("builtins.print"), Qual::of("sys.stdout.write"), Qual::of("sys.stderr.write"), Qual::of("sys.stdout.flush"),
         Qual::of("sys.stderr.flush"), Qual::of("io.TextIOWrapper.write"),
@@ -221,7 +216,7 @@ fn calls(cx: &RuleContext<'_>, id: FuncId) -> Vec<Misdeed> {
         let Some(name) = cx.program.library_callee(cx.module, call) else { continue };
         let (confidence, message, label) = if QUEUE.contains(&name) {
             (Confidence::High, "signal handler uses a `queue.Queue`, whose lock the interrupted code may hold", "deadlock; `queue.SimpleQueue.put` is safe here")
-        } else if LOGGING.contains(&name) && !ends {
+        } else if is_logging(name) && !ends {
             (Confidence::High, "signal handler logs", "logging takes locks and writes to buffered streams: it may block or fail when re-entered")
         } else if PRINT.contains(&name) && !ends {
             (Confidence::High, "signal handler writes to a buffered stream", "RuntimeError: reentrant call, when it interrupts another write")

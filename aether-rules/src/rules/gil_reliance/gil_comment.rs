@@ -112,6 +112,7 @@ const DENIALS: &[&str] = &[
     "n't rely",
     "even with the gil",
     "regardless",
+    "even without",
     "with or without",
     "hold the gil",
     "holds the gil",
@@ -171,6 +172,7 @@ mod tests {
         assert!(!is_claim("# releases the gil while it works"));
         assert!(!is_claim("# the gil does not protect this"));
         assert!(!is_claim("# called with the gil"));
+        assert!(!is_claim("# thanks to the gil this is safe even without the lock, which saves double work"));
         assert!(is_claim("# not strictly thread-safe, but atomic thanks to the gil"));
         assert!(!is_claim("# needs a lock, as there is no atomic check and add with the gil"));
     }

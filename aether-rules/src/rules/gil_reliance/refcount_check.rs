@@ -3,8 +3,9 @@
 use rustc_hash::FxHashSet;
 
 use crate::declare_rule;
-use crate::facts::{CallIx, EventKind, Qual, Term, TermId};
+use crate::facts::{CallIx, Ctx, CtxKind, EventKind, Qual, Term, TermId};
 use crate::library;
+use crate::messages::is_message;
 use crate::{Confidence, Finding, Findings, RuleContext};
 
 declare_rule! {
@@ -36,7 +37,8 @@ declare_rule! {
     ///
     /// ## Limits
     /// A count that comes back from another function of the program, or is compared by `min`, is not seen. In test modules
-    /// (`tests/`, `test_*.py`) the confidence is low (`--all`): extensions are tested that way on purpose.
+    /// (`tests/`, `test_*.py`) the confidence is low (`--all`): extensions are tested that way on purpose. It is low too
+    /// where the number only decides whether to warn or to log: a wrong one costs a message.
     ///
     /// ## References
     /// - [sys.getrefcount](https://docs.python.org/3/library/sys.html#sys.getrefcount)
@@ -67,7 +69,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     // Tests of an extension count references on purpose, build by build.
     let confidence = if library::is_library(cx.program, cx.module) { Confidence::High } else { Confidence::Low };
     for (call, range) in counts.into_iter().filter(|(call, _)| compared.contains(call)) {
-        debug_assert!(call.index() < cx.facts().calls.len(), "a call of this module");
+        let confidence = if only_decides_on_a_message(cx, call) { Confidence::Low } else { confidence };
         findings.report(
             Finding::new(cx.span(range), confidence, "a reference count is compared")
                 .label("immortal objects report 2**32 - 1, and free-threaded builds count per thread")
@@ -75,6 +77,43 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
                 .help("count users explicitly, or ask a `weakref.ref` whether the object is alive"),
         );
     }
+}
+
+/// Whether the number is part of a test under which nothing happens but a warning or a line of a log.
+fn only_decides_on_a_message(cx: &RuleContext<'_>, count: CallIx) -> bool {
+    let facts = cx.facts();
+    let tests = facts.ctxs.iter().filter_map(|ctx| match ctx.kind {
+        CtxKind::Branch(test, _) => Some(test),
+        _ => None,
+    });
+    let holds_count = |term| matches!(facts.terms.get(term), Term::Call(call) if call == count);
+    let tests: Vec<TermId> = tests.filter(|&test| has_part(cx, test, &holds_count)).collect();
+    // `b` of `a and b` is evaluated where `a` holds: part of the test, not of what it decides.
+    let is_whole = |test: TermId| !tests.iter().any(|&other| other != test && has_part(cx, other, &|part| part == test));
+    let is_decided =
+        |ctx: &Ctx| matches!(ctx.kind, CtxKind::Branch(test, _) if tests.contains(&test) && is_whole(test));
+    let mut inside = facts.events.iter().filter(|event| facts.ctx_chain(event.ctx).any(|(_, ctx)| is_decided(ctx)));
+    let mut messages = 0;
+    inside.all(|event| match event.kind {
+        EventKind::Call(call) if is_message(cx, call) => {
+            messages += 1;
+            true
+        }
+        EventKind::Load(_) => true,
+        _ => false,
+    }) && messages > 0
+}
+
+/// Whether a test is such a term, or asks for one among other things.
+fn has_part(cx: &RuleContext<'_>, test: TermId, wanted: &dyn Fn(TermId) -> bool) -> bool {
+    wanted(test)
+        || match cx.facts().terms.get(test) {
+            Term::Not(inner) => has_part(cx, inner, wanted),
+            Term::And(a, b) | Term::Or(a, b) | Term::Compare(_, a, b) | Term::Operation(a, b) => {
+                has_part(cx, a, wanted) || has_part(cx, b, wanted)
+            }
+            _ => false,
+        }
 }
 
 fn is_count(cx: &RuleContext<'_>, call: CallIx) -> bool {

@@ -44,9 +44,9 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// A context manager of a library (not of its tests or scripts) that goes there and back around its callers' code
-    /// has medium confidence; any other function that no known thread reaches has low (`--all`). A directory changed by
-    /// a library or by C code is not seen.
+    /// A context manager that a library (not its tests or scripts) enters itself and that goes there and back around
+    /// its callers' code has medium confidence; any other function that no known thread reaches has low (`--all`). A
+    /// directory changed by a library or by C code is not seen.
     ///
     /// ## References
     /// - [contextlib.chdir: "not thread-safe"](https://docs.python.org/3/library/contextlib.html#contextlib.chdir)

@@ -43,10 +43,10 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// A context manager of a library (not of its tests or scripts) that sets and restores variables around its callers'
-    /// code has medium confidence; any other function that no known thread reaches has low (`--all`). `os.environ` handed
-    /// to another function as a plain dict is not followed. A lock around the change is accepted, although C code that
-    /// reads the environment does not take it.
+    /// A context manager that a library (not its tests or scripts) enters itself and that sets and restores variables
+    /// around its callers' code has medium confidence; any other function that no known thread reaches has low
+    /// (`--all`). `os.environ` handed to another function as a plain dict is not followed. A lock around the change is
+    /// accepted, although C code that reads the environment does not take it.
     ///
     /// ## References
     /// - [gh-127081: environment functions are not thread-safe](https://github.com/python/cpython/issues/127081)

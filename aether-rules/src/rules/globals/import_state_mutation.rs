@@ -48,10 +48,10 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// A context manager of a library (not of its tests or scripts) that changes and restores the state around its callers'
-    /// code has medium confidence; any other function that no known thread reaches has low (`--all`). Functions
-    /// of libraries that change the state inside (`site.addsitedir`) are not seen; that a new name in `sys.modules` is
-    /// nobody else's cannot be proven.
+    /// A context manager that a library (not its tests or scripts) enters itself and that changes and restores the
+    /// state around its callers' code has medium confidence; any other function that no known thread reaches has low
+    /// (`--all`). Functions of libraries that change the state inside (`site.addsitedir`) are not seen; that a new name
+    /// in `sys.modules` is nobody else's cannot be proven.
     ///
     /// ## References
     /// - [runpy: "not thread-safe"](https://docs.python.org/3/library/runpy.html)

@@ -48,9 +48,9 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// A context manager of a library (not of its tests or scripts) that turns a knob and turns it back around its callers'
-    /// code has medium confidence; any other function that no known thread reaches has low (`--all`). A
-    /// `decimal.Context` of one's own that is installed in several threads is not seen.
+    /// A context manager that a library (not its tests or scripts) enters itself and that turns a knob and turns it
+    /// back around its callers' code has medium confidence; any other function that no known thread reaches has low
+    /// (`--all`). A `decimal.Context` of one's own that is installed in several threads is not seen.
     ///
     /// ## References
     /// - [sys.setrecursionlimit](https://docs.python.org/3/library/sys.html#sys.setrecursionlimit)

@@ -45,9 +45,9 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// A context manager of a library (not of its tests or scripts) that redirects and restores around its callers' code
-    /// has medium confidence; any other function that no known thread reaches has low (`--all`). Replacing the file
-    /// descriptor (`os.dup2`) is not seen. That nothing else prints meanwhile cannot be proven.
+    /// A context manager that a library (not its tests or scripts) enters itself and that redirects and restores around
+    /// its callers' code has medium confidence; any other function that no known thread reaches has low (`--all`).
+    /// Replacing the file descriptor (`os.dup2`) is not seen. That nothing else prints meanwhile cannot be proven.
     ///
     /// ## References
     /// - [contextlib.redirect_stdout: "not suitable for use in library code and most threaded applications"](https://docs.python.org/3/library/contextlib.html#contextlib.redirect_stdout)

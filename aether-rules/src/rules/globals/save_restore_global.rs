@@ -6,7 +6,7 @@ use crate::facts::{Const, EventIx, EventKind, FuncIx, Term, TermId};
 use crate::finding::{Evidence, EvidenceRole};
 use crate::global_change::{self, GlobalChange, How};
 use crate::library;
-use crate::link::{FuncId, Place, PlaceRoot, ThreadOf, Visit};
+use crate::link::{CallSite, FuncId, Place, PlaceRoot, ThreadOf, Visit};
 use crate::process_state;
 use crate::{Confidence, Finding, Findings, RuleContext, sym};
 
@@ -88,7 +88,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
             let visit = process_state::thread_of(cx, id);
             let confidence = match visit {
                 Some(_) => Confidence::High,
-                None if library::is_public(cx.program, id) && !has_own_key(cx, &swap) => Confidence::Medium,
+                None if is_offered(cx, id) && !has_own_key(cx, &swap) => Confidence::Medium,
                 None => Confidence::Low,
             };
             if findings.wants(confidence) && is_seen_elsewhere(cx, &swap) {
@@ -96,6 +96,14 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
             }
         }
     }
+}
+
+/// Whether anybody may enter the context manager at any time: a library offers it, and not only its own modules enter
+/// it while they are imported.
+fn is_offered(cx: &RuleContext<'_>, id: FuncId) -> bool {
+    let sites = cx.program.callers(id);
+    let at_import = |site: &CallSite| cx.program.function(site.caller).parent.is_none();
+    library::is_public(cx.program, id) && (sites.is_empty() || !sites.iter().all(at_import))
 }
 
 fn swaps(cx: &RuleContext<'_>, function: FuncIx, id: FuncId) -> Vec<Swap> {

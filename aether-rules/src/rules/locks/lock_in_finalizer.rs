@@ -4,7 +4,7 @@ use crate::declare_rule;
 use crate::evidence::{self, locks as show};
 use crate::facts::{CallIx, EventKind, Qual, Term};
 use crate::finding::EvidenceRole;
-use crate::link::{ClassId, FuncId, Kind, Owner, PlaceRoot, RootId, Taken, Via};
+use crate::link::{CallSite, ClassId, FuncId, Kind, Owner, PlaceRoot, Receiver, RootId, Taken, Via};
 use crate::model::RunsOn;
 use crate::source::Span;
 use crate::{Confidence, Finding, Findings, RuleContext, sym};
@@ -107,8 +107,11 @@ fn danger(cx: &RuleContext<'_>, function: FuncId, taken: &Taken) -> Option<Confi
     if is_del && belongs_to_the_dying(cx, function, taken) {
         return Some(Confidence::Low);
     }
-    let (_, acquisition) = cx.program.way_to(taken);
+    let (calls, acquisition) = cx.program.way_to(taken);
     let (module, _) = cx.program.func_local(acquisition.function);
+    if calls.iter().any(|&(span, callee)| is_siblings(cx, function, (span, callee))) {
+        return None;
+    }
     if taken.conditional || cx.program.asks_for_holder(module, acquisition.ctx) {
         return Some(Confidence::Low);
     }
@@ -121,6 +124,18 @@ fn danger(cx: &RuleContext<'_>, function: FuncId, taken: &Taken) -> Option<Confi
         (_, 0) => Confidence::High,
         _ => Confidence::Medium,
     })
+}
+
+/// Whether a call on `self` is taken to be of a class beside the dying object's: both derive from one that calls it, but
+/// this object is not of that kind.
+fn is_siblings(cx: &RuleContext<'_>, finalizer: FuncId, (call, function): (Span, FuncId)) -> bool {
+    let is_here = |site: &CallSite| cx.program.span(cx.program.func_local(site.caller).0, site.range) == call;
+    if !cx.program.callers(function).iter().any(|site| site.receiver == Receiver::Own && is_here(site)) {
+        return false;
+    }
+    let (Some(dying), Some(other)) = (cx.program.class_of(finalizer), cx.program.class_of(function)) else { return false };
+    let (own, others) = (&cx.program.class(dying).mro, &cx.program.class(other).mro);
+    !own.contains(&other) && !others.contains(&dying) && own.iter().any(|ancestor| others.contains(ancestor))
 }
 
 /// Whether the lock is a part's of the dying object, and only the object's own methods ever get to it: whoever holds it
@@ -138,14 +153,15 @@ fn belongs_to_the_dying(cx: &RuleContext<'_>, finalizer: FuncId, taken: &Taken) 
     let mut pending: Vec<FuncId> = takers.collect();
     let mut seen = pending.clone();
     // Its own threads are the part's, and what they call back is the object's.
-    let is_parts = |function: FuncId| cx.program.class_of(function).is_some_and(|class| cx.program.class(class).mro.contains(&part));
+    let is_parts = |function: FuncId| class_around(cx, function).is_some_and(|class| cx.program.class(class).mro.contains(&part));
     let is_thread = |function: FuncId| cx.program.roots().any(|(_, root)| root.function == function && root.runs_on != RunsOn::Finalizer);
     while let Some(function) = pending.pop() {
-        if cx.program.class_of(function).is_some_and(is_kin) {
+        // Another class that makes such a part for itself uses that one.
+        if class_around(cx, function).is_some_and(|class| is_kin(class) || makes_its_part(cx, class, part)) {
             continue;
         }
         let callers = cx.program.callers(function);
-        let is_foreign = !is_parts(function) && (callers.is_empty() || cx.program.class_of(function).is_none() || is_thread(function));
+        let is_foreign = !is_parts(function) && (callers.is_empty() || class_around(cx, function).is_none() || is_thread(function));
         if seen.len() > MAX_FUNCTIONS || is_foreign {
             return false;
         }
@@ -157,6 +173,14 @@ fn belongs_to_the_dying(cx: &RuleContext<'_>, finalizer: FuncId, taken: &Taken) 
         }
     }
     true
+}
+
+/// The class whose method a function is, or is nested in.
+fn class_around(cx: &RuleContext<'_>, function: FuncId) -> Option<ClassId> {
+    let (module, local) = cx.program.func_local(function);
+    let functions = &cx.program.module(module).facts.functions;
+    let mut around = std::iter::successors(Some(local), |inner| functions[inner.index()].parent);
+    around.find_map(|function| cx.program.class_of(cx.program.func_id(module, function)))
 }
 
 /// Whether objects of a class make every part of that kind that they have, rather than be handed one.

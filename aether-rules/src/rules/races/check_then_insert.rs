@@ -3,7 +3,7 @@
 use crate::check_then_act::{self, Hazard};
 use crate::declare_rule;
 use crate::facts::{Const, Term, TermId};
-use crate::link::{Access, AccessKind, Answer, Asked, Place, Sharing, Touch, Worth};
+use crate::link::{Access, AccessKind, Answer, Asked, Callee, Place, Sharing, Touch, Worth};
 use crate::model::{Effect, Role};
 use crate::sym;
 use crate::{Confidence, Finding, Findings, RuleContext};
@@ -61,7 +61,7 @@ declare_rule! {
     /// ## Limits
     /// Keys are the same when they are spelled the same. A check behind another function's return value is not
     /// followed. Storing an immutable value twice does no harm and is shown under `--all` only; so is, where no thread is
-    /// known, a value that may be computed twice alike, and a container that is made, filled and stored under a lock.
+    /// known, a value that may be computed twice alike, an object made of the key alone that is never changed, and a container that is made, filled and stored under a lock.
     ///
     /// ## References
     /// - [Thread safety guarantees](https://docs.python.org/3/library/threadsafety.html)
@@ -90,16 +90,23 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
     let sharing = cx.program.stale_sharing(act, |other| inserts(cx, other) && may_be_same_key(cx, act, other))?;
     let hazard = Hazard::new(cx, act, check, sharing);
     let harmless = match cx.program.worth(act.module, value) {
-        Worth::Nothing | Worth::Same => true,
         // What is computed twice is computed alike, as far as anybody knows; what is filled later is lost.
-        Worth::Unknown => matches!(hazard.sharing, Sharing::Promised(_)),
+        Worth::Nothing | Worth::Same | Worth::Unknown => true,
         Worth::Container => {
             let is_cache = matches!(hazard.sharing, Sharing::Promised(_)) || is_made_under_lock(cx, act, value);
             is_cache && !is_empty_container(cx, act, value)
         }
-        Worth::Object => false,
+        Worth::Object => matches!(hazard.sharing, Sharing::Promised(_)) && is_made_of_key(cx, act, key, value),
     };
     Some(if harmless { hazard.at_most(Confidence::Low) } else { hazard })
+}
+
+/// Whether the object is made of the key alone and never changed: the second is equal to the first.
+fn is_made_of_key(cx: &RuleContext<'_>, act: &Access, key: TermId, value: TermId) -> bool {
+    let facts = &cx.program.module(act.module).facts;
+    let Term::Call(call) = facts.terms.get(value) else { return false };
+    let of_key = !facts.args_of(call).is_empty() && facts.args_of(call).iter().all(|arg| arg.value.same(key));
+    of_key && matches!(cx.program.callee(act.module, call), Callee::Class(class) if cx.program.is_value_class(class))
 }
 
 /// Whether a container is made, filled and stored under one lock: the second to come stores what is right by then.

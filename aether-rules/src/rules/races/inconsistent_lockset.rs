@@ -3,12 +3,16 @@
 use crate::check_then_act;
 use crate::declare_rule;
 use crate::evidence;
-use crate::facts::{Const, EventKind, Sym, Term};
 use crate::finding::{Evidence, EvidenceRole};
-use crate::link::{Access, AccessKind, FuncId, Guard, InferredGuard, LockId, Place, Touch};
+use crate::facts::Term;
+use crate::link::{Access, AccessKind, FuncId, Guard, InferredGuard, LockId, Place, PlaceRoot, Touch};
 use crate::model::{Effect, Role};
 use crate::sym;
 use crate::{Confidence, Finding, Findings, RuleContext};
+
+use deliberate::{is_deliberate, is_probably_meant};
+
+mod deliberate;
 
 declare_rule! {
     /// ## What it does
@@ -69,7 +73,7 @@ declare_rule! {
     /// under `--all` only: what a method stores that sets the object up (`configure`, `open`), where no thread is known to
     /// come there, a setter that does nothing else, a mark that is only ever `True` or `False`, `None` stored or
     /// a container cleared on the way out (`close`, `stop`), what is put in bare and only taken out under the lock, what also makes the lock anew, a registry that is only added to and never under a
-    /// lock. Helpers named `…_locked` are trusted to be called with the lock held. What keeps others away by other means
+    /// lock; a store that replaces the value where nobody changes it in steps; what one step takes out and tolerates to find gone; what a function stores before it takes the lock, or leaves outside after it. Helpers named `…_locked`, or documented as called with the lock held, are trusted. What keeps others away by other means
     /// (an event, a protocol) is not seen.
     /// What runs in a forked child (`os.register_at_fork`, `…_after_fork`, `if os.fork() == 0`) has no second thread, and what refuses to run
     /// while the object runs (`if self.running: raise …`) is shown under `--all` only.
@@ -129,7 +133,8 @@ fn inferred(cx: &RuleContext<'_>, place: Place, guard: InferredGuard) -> Option<
     let locked = |other: &Access| cx.program.held_at_access(other).holds(guard.lock);
     let bare = bare.map(|access| {
         let sets_up = check_then_act::is_setting_up(cx, access) && cx.program.conflict(access, locked).is_none();
-        (sets_up || is_deliberate(cx, access, guard.lock), access)
+        let doubtful = || is_probably_meant(cx, access, guard.lock) && cx.program.conflict(access, locked).is_none();
+        (sets_up || is_deliberate(cx, access, guard.lock) || doubtful(), access)
     });
     let (deliberate, access) =
         bare.min_by_key(|(deliberate, access)| (*deliberate, !access.kind.writes(), access.module, access.range.start()))?;
@@ -215,8 +220,10 @@ fn is_hazard(cx: &RuleContext<'_>, access: &Access, guard: InferredGuard) -> boo
         return false;
     }
     if !held.is_empty() {
-        // Another lock: two disjoint locks protect nothing, but only writes prove that it was meant to.
-        return access.kind.writes() && guard.bare_writes == 1 && !takes(cx, access.function, guard.lock);
+        // Another lock: two disjoint locks protect nothing, but only writes prove that it was meant to. A lock out of a
+        // table may well be this element's own.
+        let is_elements = !access.kind.is_whole() && held.iter().any(|lock| is_out_of_table(cx, lock));
+        return access.kind.writes() && guard.bare_writes == 1 && !is_elements && !takes(cx, access.function, guard.lock);
     }
     let (locked, bare) = guard.weights();
     match access.kind {
@@ -236,6 +243,19 @@ fn takes(cx: &RuleContext<'_>, function: FuncId, lock: LockId) -> bool {
     cx.program.acquisitions().any(|taken| taken.function == function && taken.lock == lock)
 }
 
+/// Whether a lock is one of many: an element of a container.
+fn is_out_of_table(cx: &RuleContext<'_>, lock: LockId) -> bool {
+    let place = cx.program.lock(lock).place;
+    match place.root {
+        PlaceRoot::Cell(module, var) => {
+            let facts = &cx.program.module(module).facts;
+            let values = &facts.vars[var.index()].values;
+            !values.is_empty() && values.iter().all(|&value| matches!(facts.terms.get(value), Term::Item(..)))
+        }
+        _ => matches!(cx.program.place_kind(place).role(), Some(Role::Container(_))),
+    }
+}
+
 /// Whether somebody changes the container itself; one that is only ever replaced is copy-on-write.
 fn is_changed_in_place(cx: &RuleContext<'_>, place: Place) -> bool {
     cx.program.accesses(place).iter().any(|access| access.kind.writes() && !access.kind.is_whole())
@@ -252,11 +272,18 @@ fn may_be_gone(cx: &RuleContext<'_>, place: Place) -> bool {
 /// A read that is only tested is none: whoever acts on it looks again under the lock, or does not care.
 fn is_torn_pair(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> bool {
     let program = cx.program;
-    let writers = |place: Place| {
-        let locked = program.accesses(place).iter().filter(|other| other.kind.writes() && program.held_at_access(other).holds(lock));
-        locked.map(|other| other.function).collect::<Vec<_>>()
+    let writes = |place: Place| {
+        let accesses = program.accesses(place).iter();
+        // What is changed in place stays the same object: two references to such things are no torn pair.
+        let rebinds = |other: &Access| other.kind.writes() && other.kind.is_whole();
+        accesses.filter(|other| rebinds(other) && program.held_at_access(other).holds(lock)).collect::<Vec<_>>()
     };
-    let own = writers(access.place);
+    // Each under a condition of its own, they are no pair.
+    let are_one = |one: &Access, other: &Access| {
+        let facts = &program.module(one.module).facts;
+        one.function == other.function && (facts.ctx_within(one.ctx, other.ctx) || facts.ctx_within(other.ctx, one.ctx))
+    };
+    let own = writes(access.place);
     program.places_of(cx.module).filter(|place| place.root != access.place.root).any(|place| {
         let together = program.accesses(place).iter().any(|other| {
             other.function == access.function
@@ -264,76 +291,7 @@ fn is_torn_pair(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> bool {
                 && program.held_at_access(other).is_empty()
                 && program.are_combined(access, other)
         });
-        together && writers(place).iter().any(|writer| own.contains(writer))
-    })
-}
-
-/// Whether a bare access looks as if it was meant, or harmless: one store that others see before or after, never halfway.
-fn is_deliberate(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> bool {
-    let facts = &cx.program.module(access.module).facts;
-    let stores_of = |wanted: fn(Term) -> bool| match access.kind {
-        AccessKind::Write(Touch::Whole, value) => wanted(facts.terms.get(value)),
-        _ => false,
-    };
-    let takes_away = || {
-        let clears = matches!(access.kind, AccessKind::Method(method, _) if method == sym!("clear"));
-        clears || stores_of(|value| value == Term::Const(Const::None))
-    };
-    is_plain_setter(cx, access)
-        || (stores_of(is_flag) && is_only_flagged(cx, access.place))
-        || (check_then_act::is_ending(cx, access) && takes_away())
-        || makes_lock(cx, access, lock)
-        || check_then_act::is_filled_at_setup(cx, access.place)
-        || feeds_a_drain(cx, access)
-}
-
-/// Whether an access only puts something in, in one step, and those who hold the lock only take out: the lock is
-/// between them.
-fn feeds_a_drain(cx: &RuleContext<'_>, access: &Access) -> bool {
-    let puts = |method: Sym| [sym!("add"), sym!("append"), sym!("appendleft"), sym!("extend")].contains(&method);
-    if !matches!(access.kind, AccessKind::Method(method, _) if puts(method)) {
-        return false;
-    }
-    let mut locked = cx.program.accesses(access.place).iter().filter(|other| !cx.program.held_at_access(other).is_empty());
-    locked.all(|other| match other.kind {
-        AccessKind::Method(..) => check_then_act::removes(other) || !other.kind.writes(),
-        AccessKind::Touch(_) => true,
-        _ => false,
-    })
-}
-
-fn is_flag(value: Term) -> bool {
-    matches!(value, Term::Const(Const::True | Const::False | Const::Int(0 | 1)))
-}
-
-/// Whether a place never holds anything but `True` and `False`, or 1 and 0: a mark, which each store leaves whole.
-fn is_only_flagged(cx: &RuleContext<'_>, place: Place) -> bool {
-    cx.program.accesses(place).iter().filter(|other| other.kind.writes()).all(|other| match other.kind {
-        AccessKind::Write(Touch::Whole, value) => is_flag(cx.program.module(other.module).facts.terms.get(value)),
-        _ => false,
-    })
-}
-
-/// `def name(self, value): self._name = value`, and nothing else: the last one wins, with a lock or without.
-fn is_plain_setter(cx: &RuleContext<'_>, access: &Access) -> bool {
-    let AccessKind::Write(Touch::Whole, value) = access.kind else { return false };
-    let (module, local) = cx.program.func_local(access.function);
-    let facts = &cx.program.module(module).facts;
-    let is_parameter = facts.var_of(value).is_some_and(|var| {
-        facts.vars[var.index()].values.iter().all(|&value| matches!(facts.terms.get(value), Term::Param(..)))
-    });
-    let mut others = facts.events_of(local).iter().filter(|event| event.range != access.range);
-    is_parameter && others.all(|event| matches!(event.kind, EventKind::Load(_)))
-}
-
-/// Whether a function also makes the guarding lock: it sets the object up anew, and nobody can hold that lock yet.
-fn makes_lock(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> bool {
-    let place = cx.program.lock(lock).place;
-    let (module, local) = cx.program.func_local(access.function);
-    let facts = &cx.program.module(module).facts;
-    facts.events_of(local).iter().any(|event| match event.kind {
-        EventKind::Store(target, _) => cx.program.place(module, local, target).is_some_and(|(stored, _)| stored == place),
-        _ => false,
+        together && writes(place).iter().any(|other| own.iter().any(|one| are_one(one, other)))
     })
 }
 

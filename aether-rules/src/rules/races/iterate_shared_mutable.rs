@@ -3,10 +3,10 @@
 use crate::check_then_act;
 use crate::declare_rule;
 use crate::evidence;
-use crate::facts::Sym;
-use crate::link::{Access, AccessKind, Kind, Sharing};
+use crate::facts::{CtxIx, CtxKind, EventKind, Sym, Term};
+use crate::link::{Access, AccessKind, Kind, Sharing, Touch};
 use crate::model::{ContainerKind, Role};
-use crate::sym;
+use crate::{qual, sym};
 use crate::{Applicability, Confidence, Edit, Finding, Findings, Fix, RuleContext};
 
 declare_rule! {
@@ -73,7 +73,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     for place in cx.program.places_of(cx.module) {
         let Some(container) = container(cx, cx.program.place_kind(place)) else { continue };
         let accesses = cx.program.accesses(place);
-        let disturbs = |other: &Access| disturbs(container, other);
+        let disturbs = |other: &Access| disturbs(container, other) && !replaces_element(cx, other);
         if !accesses.iter().any(disturbs) {
             continue;
         }
@@ -120,6 +120,30 @@ fn disturbs(container: ContainerKind, access: &Access) -> bool {
         (_, AccessKind::Augment(crate::link::Touch::Element(_), _)) => true,
         (_, kind) => kind.resizes(),
     }
+}
+
+/// Whether an access stores under a key that the function has read the element of before: it is there, and the size
+/// stays what it is.
+fn replaces_element(cx: &RuleContext<'_>, act: &Access) -> bool {
+    let AccessKind::Write(Touch::Element(key), _) = act.kind else { return false };
+    let facts = &cx.program.module(act.module).facts;
+    // Where the look-up failed, there was none: neither in the handler nor after it.
+    let is_tried = |ctx: CtxIx| {
+        let mut tries = facts.ctx_chain(ctx).filter(|(_, ctx)| ctx.kind == CtxKind::Try);
+        tries.any(|(at, _)| !facts.ctx_within(act.ctx, at))
+    };
+    let (_, function) = cx.program.func_local(act.function);
+    let first = facts.functions[function.index()].events.start;
+    let mut before = facts.events[first as usize..act.event.index()].iter();
+    let may_make = matches!(cx.program.kind_at(act), Kind::Object(class) if class == qual!("collections.defaultdict"));
+    !may_make
+        && before.any(|event| match event.kind {
+            EventKind::Load(read) => {
+                matches!(facts.terms.get(read), Term::Item(base, of) if base.same(act.term) && of.same(key))
+                    && !is_tried(event.ctx)
+            }
+            _ => false,
+        })
 }
 
 /// Whether somebody in another function changes the container with no lock in common.

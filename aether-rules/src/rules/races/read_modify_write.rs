@@ -2,9 +2,11 @@
 
 use crate::declare_rule;
 use crate::evidence;
+use crate::facts::{EventKind, Term, TermId};
 use crate::finding::{Evidence, EvidenceRole};
-use crate::link::{Access, Sharing};
-use crate::{Finding, Findings, RuleContext};
+use crate::link::{Access, AccessKind, Callee, Sharing};
+use crate::qual;
+use crate::{Confidence, Finding, Findings, RuleContext};
 
 declare_rule! {
     /// ## What it does
@@ -47,7 +49,8 @@ declare_rule! {
     ///
     /// ## Limits
     /// `x = x or default` is lazy initialisation and has a rule of its own. A value that travels through more than one
-    /// local name, or through another function, is not followed.
+    /// local name, or through another function, is not followed. A copy put back untouched is no change. `self.x = f(self.x)`
+    /// in a cached property is shown under `--all` only, where no thread is known: whoever comes second does the same.
     ///
     /// ## References
     /// - [Python FAQ: what kinds of global value mutation are thread-safe?](https://docs.python.org/3/faq/library.html#what-kinds-of-global-value-mutation-are-thread-safe)
@@ -60,17 +63,69 @@ declare_rule! {
 fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     for place in cx.program.places_of(cx.module) {
         let accesses = cx.program.accesses(place).iter();
-        let candidates = accesses.filter(|access| cx.program.writes_back(access));
+        let candidates = accesses.filter(|access| cx.program.writes_back(access) && !puts_back(cx, access));
         let sharings = candidates.filter_map(|access| sharing(cx, access).map(|sharing| (access, sharing)));
-        let best = sharings.min_by_key(|(access, sharing)| {
-            (std::cmp::Reverse(sharing.confidence()), access.module, access.range.start())
+        let sharings = sharings.map(|(access, sharing)| (access, confidence(cx, access, &sharing), sharing));
+        let best = sharings.min_by_key(|(access, confidence, _)| {
+            (std::cmp::Reverse(*confidence), access.module, access.range.start())
         });
-        if let Some((access, sharing)) = best
-            && findings.wants(sharing.confidence())
+        if let Some((access, confidence, sharing)) = best
+            && findings.wants(confidence)
         {
-            findings.report(describe(cx, access, &sharing));
+            findings.report(describe(cx, access, confidence, &sharing));
         }
     }
+}
+
+/// As sure as the sharing; `self.x = f(self.x)` in a cached property comes out alike in whichever thread is second.
+fn confidence(cx: &RuleContext<'_>, access: &Access, sharing: &Sharing<'_>) -> Confidence {
+    let is_proven = matches!(sharing, Sharing::Proven(_));
+    if !is_proven && is_cached(cx, access) { Confidence::Low } else { sharing.confidence() }
+}
+
+/// Whether a decorator keeps what the function returns, so that it runs once for each thread that is first.
+fn is_cached(cx: &RuleContext<'_>, access: &Access) -> bool {
+    let (module, local) = cx.program.func_local(access.function);
+    let facts = &cx.program.module(module).facts;
+    let name = |decorator: TermId| match facts.terms.get(decorator) {
+        Term::Attr(_, name) => facts.name(name).to_owned(),
+        _ => facts.var_of(decorator).map_or(String::new(), |var| facts.name(facts.vars[var.index()].name).to_owned()),
+    };
+    facts.functions[local.index()].decorators.iter().any(|&decorator| name(decorator).contains("cached"))
+}
+
+/// `x = cast(T, x)`: the very object that was there.
+fn is_cast(cx: &RuleContext<'_>, access: &Access, value: TermId) -> bool {
+    let facts = &cx.program.module(access.module).facts;
+    let Term::Call(call) = facts.terms.get(value) else { return false };
+    cx.program.library_callee(access.module, call) == Some(qual!("typing.cast"))
+        && facts.positional(call, 1).is_some_and(|arg| arg.value.same(access.term))
+}
+
+/// Whether what is written is a copy of what was there, taken earlier and not touched since: it is put back, not changed.
+fn puts_back(cx: &RuleContext<'_>, access: &Access) -> bool {
+    let AccessKind::Write(_, value) = access.kind else { return false };
+    if is_cast(cx, access, value) {
+        return true;
+    }
+    let (module, local) = cx.program.func_local(access.function);
+    let facts = &cx.program.module(module).facts;
+    let Some(var) = facts.var_of(value) else { return false };
+    let [saved] = facts.vars[var.index()].values[..] else { return false };
+    let Term::Call(copy) = facts.terms.get(saved) else { return false };
+    let is_name = |term: TermId| facts.var_of(term) == Some(var);
+    let is_copy = matches!(facts.args_of(copy), [of] if of.value.same(access.term))
+        && matches!(cx.program.callee(module, copy), Callee::Lib(_));
+    let is_touched = facts.events_of(local).iter().any(|event| match event.kind {
+        EventKind::Store(target, _) | EventKind::Augment(target, _) | EventKind::Delete(target) => {
+            matches!(facts.terms.get(target), Term::Item(base, _) | Term::Attr(base, _) if is_name(base))
+        }
+        EventKind::Call(call) => {
+            is_name(facts.receiver_of(call)) || facts.args_of(call).iter().any(|arg| is_name(arg.value))
+        }
+        _ => false,
+    });
+    is_copy && !is_touched
 }
 
 /// How the place is shared, if nothing is held from the read to the write that the other side holds too.
@@ -88,10 +143,10 @@ fn sharing<'a>(cx: &RuleContext<'a>, access: &'a Access) -> Option<Sharing<'a>> 
     (held.is_empty() && !assumed).then_some(sharing)
 }
 
-fn describe(cx: &RuleContext<'_>, access: &Access, sharing: &Sharing<'_>) -> Finding {
+fn describe(cx: &RuleContext<'_>, access: &Access, confidence: Confidence, sharing: &Sharing<'_>) -> Finding {
     let name = cx.program.place_name(access.place);
     let message = format!("shared `{name}` is read, changed and written back without a lock");
-    let finding = Finding::new(evidence::span_of(cx.program, access), sharing.confidence(), message)
+    let finding = Finding::new(evidence::span_of(cx.program, access), confidence, message)
         .label("written from a value that may be stale by now");
     let mut finding = evidence::explain(cx.program, finding, access, sharing);
     if let Some(read) = cx.program.read_before(access)

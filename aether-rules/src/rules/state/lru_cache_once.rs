@@ -53,7 +53,8 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// Reported only where known threads call it. An object made by another function is not recognised.
+    /// Reported only where known threads call it. A list or dict that the function fills itself comes out alike every time
+    /// and is shown under `--all` only. An object made by another function is not recognised.
     ///
     /// ## References
     /// - [gh-103475](https://github.com/python/cpython/issues/103475)
@@ -71,7 +72,9 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
         let takes_nothing = declaration.params.len() == usize::from(declaration.flags.is_classmethod);
         let confidence = match worth {
             Some(Worth::Object) if takes_nothing || makes_synchronizer(cx, local) => Confidence::High,
-            Some(Worth::Container) if takes_nothing => Confidence::Medium,
+            Some(Worth::Container) if takes_nothing && returns_empty(cx, local) => Confidence::Medium,
+            // Made and filled alike by whoever comes second.
+            Some(Worth::Container) if takes_nothing => Confidence::Low,
             _ => continue,
         };
         if !findings.wants(confidence) || !cx.program.held_on_entry(function).is_empty() || is_warmed_up(cx, function) {
@@ -103,6 +106,18 @@ fn makes_synchronizer(cx: &RuleContext<'_>, function: FuncIx) -> bool {
             cx.program.kind(cx.module, value).role(),
             Some(Role::Lock(_) | Role::Executor(_) | Role::Queue | Role::Thread | Role::File | Role::Signal)
         ),
+        _ => false,
+    })
+}
+
+/// Whether a function returns a new container with nothing in it: a registry, which others fill.
+fn returns_empty(cx: &RuleContext<'_>, function: FuncIx) -> bool {
+    cx.events(function).any(|(_, event)| match event.kind {
+        EventKind::Return(value) => match cx.facts().terms.get(value) {
+            Term::Display(_, list) => cx.facts().terms.list(list).is_empty(),
+            Term::Call(call) => cx.facts().args_of(call).is_empty(),
+            _ => false,
+        },
         _ => false,
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::check_then_act::{self, Hazard, Lazy};
 use crate::declare_rule;
-use crate::facts::{Const, Term};
+use crate::facts::{Const, EventKind, Term};
 use crate::link::{Access, AccessKind, Place, PlaceRoot, Sharing, Touch, Worth};
 use crate::model::Role;
 use crate::{Confidence, Finding, Findings, RuleContext};
@@ -128,10 +128,9 @@ fn believable(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy, sharing: &Sharing
         });
     }
     let harmless = match cx.program.worth(act.module, lazy.value) {
-        Worth::Nothing | Worth::Same => true,
-        Worth::Container => !is_proven && !is_changed(cx, act.place),
         // What is computed twice is computed alike, as far as anybody knows.
-        Worth::Unknown => !is_proven,
+        Worth::Nothing | Worth::Same | Worth::Unknown => true,
+        Worth::Container => !(is_changed(cx, act.place) || is_proven && is_shown(cx, act)),
         Worth::Object => !is_proven && is_async_primitive(cx, act, lazy),
     };
     Some(if harmless { Confidence::Low } else { Confidence::High })
@@ -140,6 +139,17 @@ fn believable(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy, sharing: &Sharing
 /// Locks and events of asyncio belong to the thread of their loop.
 fn is_async_primitive(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy) -> bool {
     cx.program.kind(act.module, lazy.value).role() == Some(Role::AsyncPrimitive)
+}
+
+/// Whether the function hands out what the place holds: whoever gets it may change it.
+fn is_shown(cx: &RuleContext<'_>, act: &Access) -> bool {
+    let (module, local) = cx.program.func_local(act.function);
+    let facts = &cx.program.module(module).facts;
+    facts.events_of(local).iter().any(|event| match event.kind {
+        EventKind::Return(value) | EventKind::Yield(value) => cx.program.same_target(act, value),
+        EventKind::Call(call) => facts.args_of(call).iter().any(|arg| cx.program.same_target(act, arg.value)),
+        _ => false,
+    })
 }
 
 /// Whether what the place holds is changed after it was made.

@@ -90,7 +90,8 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
 fn start_in(cx: &RuleContext<'_>, class: ClassId, init: FuncIx, id: FuncId) -> Option<Start> {
     let by_target = cx.program.roots().filter_map(|(root, data)| {
         let is_here = data.started.is_some_and(|started| started.by == id) && data.runs_on != RunsOn::Timer;
-        let lifetime = cx.program.lifetime(root).filter(|_| is_here && data.runs_on.is_thread())?;
+        // First whether the root is this function's: its lifetime is a look at every step of its starter.
+        let lifetime = (is_here && data.runs_on.is_thread()).then(|| cx.program.lifetime(root)).flatten()?;
         let starts = starts_at(cx, init, lifetime.from);
         (starts && lifetime.until.is_none()).then_some((lifetime.from, root))
     });

@@ -1,0 +1,104 @@
+//! What the docstring of a function demands of its callers.
+//!
+//! *Invariant:* what a sentence denies ("the lock must not be held") is no demand.
+
+use ruff_python_ast::Stmt;
+
+use super::promise::docstring;
+
+/// Whether the docstring of a function says that its caller holds a lock: "Call this with the lock held."
+pub(super) fn is_called_under_lock(body: &[Stmt]) -> bool {
+    docstring(body).is_some_and(demands_lock)
+}
+
+/// Whether the docstring of a function says that it is only there for old callers.
+pub(super) fn is_deprecated(body: &[Stmt]) -> bool {
+    docstring(body).is_some_and(says_deprecated)
+}
+
+fn says_deprecated(text: &str) -> bool {
+    let first = text.trim_start();
+    first.get(..10).is_some_and(|word| word.eq_ignore_ascii_case("deprecated")) || text.contains(".. deprecated::")
+}
+
+/// What a lock is called, without its first letter: that may be a capital.
+const LOCKS: [&str; 2] = ["ock", "utex"];
+
+/// How a docstring says that the caller holds it.
+const DEMANDS: &[&str] = &[
+    "must hold",
+    "must be held",
+    "must already hold",
+    "must have",
+    "should hold",
+    "should be held",
+    "is held",
+    "is already held",
+    "held by the caller",
+    "held when call",
+    "hold the lock when",
+    "hold the lock before",
+    "caller holds",
+    "callers hold",
+    "called with",
+    "call with",
+    "call this with",
+    "call it with",
+    "called while holding",
+    "called under",
+    "assumes the lock",
+    "assumes that the lock",
+    "while holding",
+    "with lock held",
+    "with the lock held",
+];
+
+fn demands_lock(text: &str) -> bool {
+    // Most docstrings never speak of one, and need no second look.
+    if !LOCKS.iter().any(|lock| text.contains(lock)) {
+        return false;
+    }
+    let text = text.to_ascii_lowercase();
+    // What a lock is called may stand between quotes or dots; the words around it decide.
+    text.split(". ").flat_map(|part| part.split("\n\n")).any(|sentence| {
+        let words = sentence.split_whitespace().collect::<Vec<_>>().join(" ");
+        let is_denied = ["must not", "not be held", "without", "never", "n't"].iter().any(|word| words.contains(word));
+        ["lock", "mutex"].iter().any(|lock| words.contains(lock))
+            && DEMANDS.iter().any(|demand| words.contains(demand))
+            && !is_denied
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_demanded_of_the_caller() {
+        let demanded = [
+            "Call this with `self.lock` held.",
+            "This must be called while self._lock is held.",
+            "Start the monitors.\n\n    Hold the lock when calling this.",
+            "Remove one entry; the caller must hold the mutex.",
+        ];
+        for text in demanded {
+            assert!(demands_lock(text), "{text}");
+        }
+        let other = [
+            "Takes the lock and removes one entry.",
+            "The lock must not be held by the caller.",
+            "Removes what is held by the table.",
+            "Blocks until the door is open.",
+        ];
+        for text in other {
+            assert!(!demands_lock(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_deprecated_says_so() {
+        assert!(says_deprecated("Deprecated, use :meth:`event`."));
+        assert!(says_deprecated("Sends it.\n\n    .. deprecated:: 2.0\n"));
+        assert!(!says_deprecated("Warns about deprecated names."));
+    }
+}
