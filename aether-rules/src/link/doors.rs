@@ -13,7 +13,7 @@ use super::places::PlaceRoot;
 use super::program::Program;
 use super::reach::is_entry;
 use super::roots::RootId;
-use super::sharing::ThreadOf;
+use super::sharing::{Step, ThreadOf};
 use crate::facts::{Arm, Comparison, CtxIx, CtxKind, EventIx, FuncIx, Term};
 
 /// How many functions are looked at, at most, on the way up; what is further away counts as reachable.
@@ -34,12 +34,12 @@ struct Search<'a> {
 
 impl Program {
     /// Whether two threads plausibly take two steps beside each other.
-    pub(super) fn come_together(&self, a: (&Access, ThreadOf), b: (&Access, ThreadOf)) -> bool {
-        let comes = |(access, thread): (&Access, ThreadOf), other: ThreadOf| match (thread, other) {
+    pub(super) fn come_together(&self, a: Step<'_>, b: Step<'_>) -> bool {
+        let comes = |(access, thread): Step<'_>, other: ThreadOf| match (thread, other) {
             (ThreadOf::Main, ThreadOf::Root(root)) => self.is_users_side(access, root),
             _ => true,
         };
-        let is_for_one = |(access, thread): (&Access, ThreadOf)| match thread {
+        let is_for_one = |(access, thread): Step<'_>| match thread {
             ThreadOf::Main => self.is_one_threads(access.module, access.ctx),
             ThreadOf::Root(root) => self.is_for_one_thread(access, root),
         };
@@ -47,7 +47,7 @@ impl Program {
     }
 
     /// Whether two threads each work on an object of their own class, with an attribute that both have from one base.
-    fn are_siblings(&self, a: (&Access, ThreadOf), b: (&Access, ThreadOf)) -> bool {
+    fn are_siblings(&self, a: Step<'_>, b: Step<'_>) -> bool {
         let (ThreadOf::Root(x), ThreadOf::Root(y), PlaceRoot::Attr(class, _)) = (a.1, b.1, a.0.place.root) else {
             return false;
         };
@@ -136,7 +136,7 @@ impl Program {
         let (module, _) = self.func_local(function);
         let name = self.module(module).facts.name(self.function(function).name);
         let says = name.starts_with("on_") || ["_callback", "_cb", "_handler"].iter().any(|end| name.ends_with(end));
-        says && self.escapes(function) && self.callers(function).is_empty()
+        says && self.escapes(function)
     }
 
     /// Whether an access prepares a thread that the same function starts afterwards.

@@ -196,7 +196,8 @@ impl Program {
         });
         // Who reads meanwhile sees the old value or the new one.
         let replaces = matches!(access.kind, AccessKind::Write(Touch::Whole, _));
-        let mut changes = others.clone().filter(|other| !replaces || other.kind.writes()).peekable();
+        let changes = others.clone().filter(|other| !replaces || other.kind.writes());
+        let mut changes = changes.filter(|other| other.function != access.function).peekable();
         let is_closed = changes.peek().is_some() && changes.all(|other| self.is_after_closing(access, other));
         let mut others = others.peekable();
         let is_quiet = |other: &&Access| self.is_while_stopped(other) || self.is_after_closing(access, other);

@@ -24,6 +24,9 @@ pub enum ThreadOf {
     Root(RootId),
 }
 
+/// An access, and the thread that runs it.
+pub(super) type Step<'a> = (&'a Access, ThreadOf);
+
 /// Two accesses that may happen at the same time.
 #[derive(Clone, Copy, Debug)]
 pub struct Conflict<'a> {
@@ -143,7 +146,7 @@ impl Program {
         (access, held): (&'a Access, &LockSet),
         matters: &dyn Fn(&Access) -> bool,
         threads_of: &dyn Fn(&Access) -> Vec<ThreadOf>,
-        credible: &dyn Fn((&Access, ThreadOf), (&Access, ThreadOf)) -> bool,
+        credible: &dyn Fn(Step<'_>, Step<'_>) -> bool,
     ) -> Option<Conflict<'a>> {
         let threads = threads_of(access);
         if threads.is_empty() {

@@ -57,7 +57,7 @@ declare_rule! {
     /// Iterable *containers* make a new iterator for each loop and are not iterators. `itertools.count()` with an
     /// integer step is safe. `executor.map(f, it)` consumes `it` in the calling thread. An iterator object of a class
     /// of the program (`__next__`) is that class's own business. A local iterator that a coroutine's worker threads consume
-    /// one after the other, each awaited at once, is not shared.
+    /// one after the other, each awaited at once, is not shared, though a helper hands the work on.
     ///
     /// ## References
     /// - [gh-120321](https://github.com/python/cpython/issues/120321), [gh-124397](https://github.com/python/cpython/issues/124397)

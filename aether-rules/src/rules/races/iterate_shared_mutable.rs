@@ -57,7 +57,9 @@ declare_rule! {
     /// known, a registry that is only added to, and never under a lock, is shown under `--all` only: it is taken to be
     /// filled while the program is set up.
     /// A loop after
-    /// `self.closed = True`, set under the lock under which everybody tests it before adding, is shown under `--all` only.
+    /// `self.closed = True`, set under the lock under which everybody tests it before adding, or after the join of the one
+    /// thread the object starts, is shown under `--all` only. A method that every class with the thread overrides does not
+    /// loop over their objects.
     ///
     /// ## References
     /// - [Thread safety guarantees](https://docs.python.org/3/library/threadsafety.html)

@@ -1,5 +1,6 @@
 //! `AET101`: `x += 1` on a place that another thread writes too.
 
+use crate::check_then_act;
 use crate::declare_rule;
 use crate::evidence;
 use crate::facts::{Term, TermId};
@@ -52,7 +53,11 @@ declare_rule! {
     /// In-place extension of a list, set, deque or dict (`items += [x]`) mutates one object and loses nothing; it is
     /// not reported. Objects reached only through untyped parameters are not followed. An element whose index counts the
     /// threads (`results[i] += 1`, where `i` comes from `range` or `enumerate`) is each thread's own. What a coroutine
-    /// hands to a thread and awaits at once is shown under `--all` only, unless several tasks work on the object.
+    /// hands to a thread and awaits at once is shown under `--all` only, unless several tasks work on the object. So is
+    /// a step of one thread that no door leads to: a user's thread is one of two only where a public method that the
+    /// thread does not run itself, or its starter once the thread runs, gets to the step. No door is a second loop over
+    /// what the thread loops over, a callback the object hands out, or a part that only its holder calls; and a reset to
+    /// a constant in `close`, `stop` or `reset`, or one that the counting thread does as well, is no second step.
     ///
     /// ## References
     /// - [Python FAQ: what kinds of global value mutation are thread-safe?](https://docs.python.org/3/faq/library.html#what-kinds-of-global-value-mutation-are-thread-safe)
@@ -109,6 +114,8 @@ fn sharing<'a>(cx: &RuleContext<'a>, access: &'a Access) -> Option<Sharing<'a>> 
         Sharing::Proven(_) if !unlocked && cx.program.updates_share_a_lock(access.place) => None,
         Sharing::Proven(_) => Some(sharing),
         Sharing::Promised(_) if evidence::assumes_lock(cx.program, access.function) => None,
+        // What is counted on the way out, nobody reads any more.
+        Sharing::Promised(_) if check_then_act::is_ending(cx, access) => unlocked.then_some(Sharing::Possible),
         Sharing::Promised(_) | Sharing::Possible => unlocked.then_some(sharing),
     }
 }

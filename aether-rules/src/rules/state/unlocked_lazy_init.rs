@@ -51,6 +51,7 @@ declare_rule! {
     /// Making an immutable value, a module or a compiled pattern twice does no harm: shown under `--all` only. So are,
     /// where no thread is known, containers that are never changed once made, flags, and values that may be computed alike;
     /// and so are flags that collapse requests (somebody else puts them back), and what module level makes at import.
+    /// Where the other thread sets the value in any case, without a test, nothing is made twice: `--all` only.
     /// A lock for one purpose (`_ready_lock`) says nothing of attributes that are never used together with what it guards.
     ///
     /// ## References
