@@ -4,10 +4,10 @@ use crate::declare_rule;
 use crate::evidence;
 use crate::facts::{CallIx, CtxIx, CtxKind, EventKind, Qual, Term};
 use crate::finding::{Evidence, EvidenceRole};
-use crate::link::{Access, AccessKind, FuncId, LockId, RootId, Touch};
+use crate::link::{Access, AccessKind, FuncId, LockId, Program, RootId, Touch};
 use crate::model::{Effect, RunsOn};
-use crate::source::Span;
 use crate::messages::is_logging;
+use crate::source::Span;
 use crate::{Confidence, Finding, Findings, RuleContext, qual};
 
 declare_rule! {
@@ -64,7 +64,7 @@ declare_rule! {
     /// ## Limits
     /// Setting a flag, `os.write`, `SimpleQueue.put`, `call_soon_threadsafe` and an `RLock` are accepted, and so is
     /// `Event.set()`, although it takes a lock for a moment. A handler that ends the process may print on its way out.
-    /// Logs and prints of the functions that a handler calls have low confidence (`--all`).
+    /// Where a handler logs or prints, what the functions it calls log or print is not said again.
     ///
     /// ## References
     /// - [signal: execution of Python signal handlers](https://docs.python.org/3/library/signal.html#execution-of-python-signal-handlers)
@@ -202,36 +202,84 @@ fn changes(access: &Access) -> bool {
 
 /// Calls that take locks inside.
 fn calls(cx: &RuleContext<'_>, id: FuncId, root: RootId) -> Vec<Misdeed> {
-    const QUEUE: &[Qual] = &[
-        Qual::of("queue.Queue.put"), Qual::of("queue.Queue.put_nowait"), Qual::of("queue.Queue.get"), Qual::of("queue.Queue.get_nowait"),
-    ];
-    const PRINT: &[Qual] = &[
-        Qual::of("builtins.print"), Qual::of("sys.stdout.write"), Qual::of("sys.stderr.write"), Qual::of("sys.stdout.flush"),
-        Qual::of("sys.stderr.flush"), Qual::of("io.TextIOWrapper.write"),
-    ];
-    let (_, function) = cx.program.func_local(id);
     let ends = ends_process(cx, id);
-    // What a handler calls may tell of an error, if one happens: rare on top of rare.
-    let telling = if cx.program.root(root).function == id { Confidence::High } else { Confidence::Low };
     let mut found: Vec<Misdeed> = Vec::new();
-    for (_, event) in cx.events(function) {
-        let EventKind::Call(call) = event.kind else { continue };
-        let Some(name) = cx.program.library_callee(cx.module, call) else { continue };
-        let (confidence, message, label) = if QUEUE.contains(&name) {
-            (Confidence::High, "signal handler uses a `queue.Queue`, whose lock the interrupted code may hold", "deadlock; `queue.SimpleQueue.put` is safe here")
-        } else if is_logging(name) && !ends {
-            (telling, "signal handler logs", "logging takes locks and writes to buffered streams: it may block or fail when re-entered")
-        } else if PRINT.contains(&name) && !ends {
-            (telling, "signal handler writes to a buffered stream", "RuntimeError: reentrant call, when it interrupts another write")
-        } else {
+    for (span, misuse) in misuses(cx.program, id) {
+        let telling = misuse != Misuse::Queue;
+        if telling && (ends || is_misused_above(cx, id, root, misuse)) {
             continue;
-        };
+        }
+        let (message, label) = misuse.words();
         // One finding for each kind of misdeed: a handler that prints twice is wrong once.
         if found.iter().all(|known| known.message != message) {
-            found.push(Misdeed { span: cx.span(event.range), confidence, message: message.to_owned(), label, other: None });
+            let message = message.to_owned();
+            found.push(Misdeed { span, confidence: Confidence::High, message, label, other: None });
         }
     }
     found
+}
+
+/// What a handler uses that takes locks or writes to a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Misuse {
+    Queue,
+    Logging,
+    Printing,
+}
+
+impl Misuse {
+    fn of(name: Qual) -> Option<Self> {
+        const QUEUE: &[Qual] =
+            &[qual!("queue.Queue.put"), qual!("queue.Queue.put_nowait"), qual!("queue.Queue.get"), qual!("queue.Queue.get_nowait")];
+        const PRINT: &[Qual] = &[
+            qual!("builtins.print"),
+            qual!("sys.stdout.write"),
+            qual!("sys.stderr.write"),
+            qual!("sys.stdout.flush"),
+            qual!("sys.stderr.flush"),
+            qual!("io.TextIOWrapper.write"),
+        ];
+        if QUEUE.contains(&name) {
+            Some(Self::Queue)
+        } else if is_logging(name) {
+            Some(Self::Logging)
+        } else {
+            PRINT.contains(&name).then_some(Self::Printing)
+        }
+    }
+
+    /// Message and label.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Queue => (
+                "signal handler uses a `queue.Queue`, whose lock the interrupted code may hold",
+                "deadlock; `queue.SimpleQueue.put` is safe here",
+            ),
+            Self::Logging => (
+                "signal handler logs",
+                "logging takes locks and writes to buffered streams: it may block or fail when re-entered",
+            ),
+            Self::Printing => (
+                "signal handler writes to a buffered stream",
+                "RuntimeError: reentrant call, when it interrupts another write",
+            ),
+        }
+    }
+}
+
+fn misuses(program: &Program, function: FuncId) -> impl Iterator<Item = (Span, Misuse)> {
+    let (module, local) = program.func_local(function);
+    program.module(module).facts.events_of(local).iter().filter_map(move |event| {
+        let EventKind::Call(call) = event.kind else { return None };
+        let misuse = Misuse::of(program.library_callee(module, call)?)?;
+        Some((program.span(module, event.range), misuse))
+    })
+}
+
+/// Whether a function on the way from the handler does the same: one cure for both.
+fn is_misused_above(cx: &RuleContext<'_>, id: FuncId, root: RootId, misuse: Misuse) -> bool {
+    let way = cx.program.path_from_root(id, root);
+    way.iter().any(|(_, site)| misuses(cx.program, site.caller).any(|(_, other)| other == misuse))
 }
 
 /// Whether the handler leaves for good: what it interrupts never goes on.
