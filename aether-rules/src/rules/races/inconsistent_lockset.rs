@@ -13,6 +13,7 @@ use crate::{Confidence, Finding, Findings, RuleContext};
 use deliberate::{is_deliberate, is_probably_meant};
 
 mod deliberate;
+mod harm;
 
 declare_rule! {
     /// ## What it does
@@ -134,7 +135,8 @@ fn inferred(cx: &RuleContext<'_>, place: Place, guard: InferredGuard) -> Option<
     let bare = bare.map(|access| {
         let sets_up = check_then_act::is_setting_up(cx, access) && cx.program.conflict(access, locked).is_none();
         let doubtful = || is_probably_meant(cx, access, guard.lock) && cx.program.conflict(access, locked).is_none();
-        (sets_up || is_deliberate(cx, access, guard.lock) || doubtful(), access)
+        let is_whole = !harm::breaks_in(cx, access, guard.lock);
+        (sets_up || is_whole || is_deliberate(cx, access, guard.lock) || doubtful(), access)
     });
     let (deliberate, access) =
         bare.min_by_key(|(deliberate, access)| (*deliberate, !access.kind.writes(), access.module, access.range.start()))?;

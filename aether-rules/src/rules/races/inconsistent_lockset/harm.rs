@@ -1,0 +1,52 @@
+//! Whether a bare access comes between the steps of somebody who holds the lock, or of its own function.
+//!
+//! One store, one `append`, one look-up is whole with a lock or without. What the lock is for are steps: a change that
+//! depends on what was there, a test and what follows from it, a walk over all elements.
+//!
+//! *Invariant:* says only whether there are such steps; who runs at the same time is decided elsewhere.
+
+use crate::RuleContext;
+use crate::check_then_act;
+use crate::link::{Access, AccessKind, LockId, Touch};
+use crate::model::{ContainerKind, Effect, Role};
+
+/// Whether a bare access breaks into steps, its own or those of code that holds the lock.
+pub(super) fn breaks_in(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> bool {
+    if access.kind.writes() && depends(cx, access) {
+        return true;
+    }
+    let program = cx.program;
+    let mut locked = program.accesses(access.place).iter().filter(|other| program.held_at_access(other).holds(lock));
+    let takes_away = check_then_act::removes(access) || matches!(access.kind, AccessKind::Write(Touch::Whole, _));
+    match access.kind {
+        AccessKind::Touch(_) => true,
+        AccessKind::Iterate | AccessKind::Method(_, Effect::Iterate | Effect::View) => has_fixed_walk(cx, access),
+        _ if takes_away || matches!(access.kind, AccessKind::Delete(_)) => locked.any(|other| {
+            depends(cx, other)
+                || check_then_act::removes(other)
+                || matches!(other.kind, AccessKind::Delete(_))
+                || (walks(other) && access.kind.resizes() && has_fixed_walk(cx, access))
+        }),
+        // Put in: one more element disturbs those who walk, and those who asked whether it is there.
+        _ => locked.any(|other| {
+            let inserts = other.kind.resizes() && !program.checks(other).is_empty();
+            let replaces = matches!(access.kind, AccessKind::Write(Touch::Element(_), _));
+            (walks(other) && access.kind.resizes() && has_fixed_walk(cx, access)) || (replaces && inserts)
+        }),
+    }
+}
+
+fn walks(access: &Access) -> bool {
+    matches!(access.kind, AccessKind::Iterate | AccessKind::Method(_, Effect::Iterate))
+}
+
+/// Whether a change depends on what was there.
+fn depends(cx: &RuleContext<'_>, access: &Access) -> bool {
+    let in_steps = matches!(access.kind, AccessKind::Augment(..)) || cx.program.writes_back(access);
+    in_steps || (access.kind.writes() && !cx.program.checks(access).is_empty())
+}
+
+/// Whether a walk over the container fails when the size changes. A list's goes on.
+fn has_fixed_walk(cx: &RuleContext<'_>, access: &Access) -> bool {
+    !matches!(cx.program.place_kind(access.place).role(), Some(Role::Container(ContainerKind::List | ContainerKind::ByteArray)))
+}
