@@ -25,6 +25,9 @@ pub(crate) struct Subject {
     pub(crate) builds: &'static str,
     /// What to do instead.
     pub(crate) help: &'static str,
+    /// How sure a change is that lasts and is made far below the thread's own function: most settings get the value
+    /// they already have.
+    pub(crate) lasting: Confidence,
 }
 
 /// One event changes one setting.
@@ -51,7 +54,7 @@ struct Step {
 
 /// Who else is affected.
 enum Hazard {
-    Thread(Visit),
+    Thread(Visit, Confidence),
     AroundCallers,
     Unproven,
 }
@@ -80,7 +83,7 @@ pub(crate) fn report(
             reported.push(setting);
             let again: Vec<&Step> =
                 steps.iter().filter(|other| other.change.setting == setting && other.event > step.event).collect();
-            let hazard = hazard(cx, (function, id), step, &again, change);
+            let hazard = hazard(cx, (function, id), subject, step, &again, change);
             let confidence = hazard.confidence();
             if findings.wants(confidence) {
                 findings.report(describe(cx, id, subject, step, &again, &hazard));
@@ -92,7 +95,7 @@ pub(crate) fn report(
 impl Hazard {
     fn confidence(&self) -> Confidence {
         match self {
-            Self::Thread(_) => Confidence::High,
+            Self::Thread(_, confidence) => *confidence,
             Self::AroundCallers => Confidence::Medium,
             Self::Unproven => Confidence::Low,
         }
@@ -102,12 +105,13 @@ impl Hazard {
 fn hazard(
     cx: &RuleContext<'_>,
     (function, id): (FuncIx, FuncId),
+    subject: &Subject,
     first: &Step,
     again: &[&Step],
     change: &dyn Fn(&RuleContext<'_>, &Event) -> Option<Change>,
 ) -> Hazard {
     if let Some(visit) = thread_of(cx, id) {
-        return Hazard::Thread(visit);
+        return Hazard::Thread(visit, confidence_on(cx, id, subject, &visit, again));
     }
     let spans_callers = yields_between(cx, function, first, again) || left_to_exit(cx, function, first, change);
     let is_meant = is_disclaimed(cx, function) || !is_entered_in_library(cx, id);
@@ -116,6 +120,13 @@ fn hazard(
     } else {
         Hazard::Unproven
     }
+}
+
+/// How sure it is that a thread's change harms others.
+fn confidence_on(cx: &RuleContext<'_>, id: FuncId, subject: &Subject, visit: &Visit, again: &[&Step]) -> Confidence {
+    const FAR: usize = 2;
+    let is_far = again.is_empty() && cx.program.path_from_root(id, visit.root).len() >= FAR;
+    if is_far { subject.lasting } else { Confidence::High }
 }
 
 /// Whether the library enters a context manager itself, behind its users' backs. Who enters one that is only offered
@@ -229,7 +240,7 @@ fn describe(
     let span = cx.span(step.range);
     let confidence = hazard.confidence();
     let mut finding = match hazard {
-        Hazard::Thread(visit) => {
+        Hazard::Thread(visit, _) => {
             let thread = cx.program.root_name(visit.root);
             let message = format!("{action} changes {setting} of the whole process on a thread");
             let finding = Finding::new(span, confidence, message).label(subject.consequence).on_thread(thread.clone());

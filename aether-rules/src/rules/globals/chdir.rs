@@ -3,7 +3,7 @@
 use crate::declare_rule;
 use crate::facts::{CallIx, Const, Event, Qual, Term};
 use crate::process_state::{self, Change, Subject};
-use crate::{Findings, RuleContext, sym};
+use crate::{Confidence, Findings, RuleContext, sym};
 
 declare_rule! {
     /// ## What it does
@@ -62,6 +62,7 @@ const SUBJECT: Subject = Subject {
     consequence: "relative paths of all other threads now mean other files",
     builds: "all builds and versions: the operating system keeps one working directory per process",
     help: "use absolute paths, `cwd=` for a child process, or `dir_fd=`",
+    lasting: Confidence::High,
 };
 
 const CALLS: &[(Qual, &str)] = &[

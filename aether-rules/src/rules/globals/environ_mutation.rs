@@ -3,7 +3,7 @@
 use crate::declare_rule;
 use crate::facts::{Event, Qual};
 use crate::process_state::{self, Change, Subject};
-use crate::{Findings, RuleContext};
+use crate::{Confidence, Findings, RuleContext};
 
 declare_rule! {
     /// ## What it does
@@ -62,6 +62,7 @@ const SUBJECT: Subject = Subject {
     consequence: "other threads and their children see it at once, and C code may be reading it",
     builds: "all builds and versions; C code that reads the environment does not hold the GIL",
     help: "give the variables to those who need them: `env={**os.environ, …}` for a child process, a parameter for a function",
+    lasting: Confidence::Low,
 };
 
 const SETTING: &str = "the environment";

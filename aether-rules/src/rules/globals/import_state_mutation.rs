@@ -3,7 +3,7 @@
 use crate::declare_rule;
 use crate::facts::{Event, Qual};
 use crate::process_state::{self, Change, Subject};
-use crate::{Findings, RuleContext};
+use crate::{Confidence, Findings, RuleContext};
 
 declare_rule! {
     /// ## What it does
@@ -67,6 +67,7 @@ const SUBJECT: Subject = Subject {
     consequence: "other threads import with it, or see it half changed",
     builds: "all builds and versions: the import state belongs to the interpreter",
     help: "change it once, before threads start; load single files with `importlib.util.spec_from_file_location`; run scripts in a child process",
+    lasting: Confidence::High,
 };
 
 const CALLS: &[(Qual, (&str, &str))] = &[

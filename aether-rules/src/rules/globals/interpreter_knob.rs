@@ -4,7 +4,7 @@ use crate::declare_rule;
 use crate::facts::{Event, EventKind, Qual, Term};
 use crate::link::Kind;
 use crate::process_state::{self, Change, Subject};
-use crate::{Findings, RuleContext};
+use crate::{Confidence, Findings, RuleContext};
 
 declare_rule! {
     /// ## What it does
@@ -66,6 +66,7 @@ const SUBJECT: Subject = Subject {
     consequence: "turns for every thread of the interpreter",
     builds: "all builds and versions: the setting belongs to the interpreter",
     help: "set it once, before threads start",
+    lasting: Confidence::Low,
 };
 
 const CALLS: &[(Qual, (&str, &str))] = &[

@@ -3,7 +3,7 @@
 use crate::declare_rule;
 use crate::facts::{CallIx, Const, Event, Qual, Term};
 use crate::process_state::{self, Change, Subject};
-use crate::{Findings, RuleContext, sym};
+use crate::{Confidence, Findings, RuleContext, sym};
 
 declare_rule! {
     /// ## What it does
@@ -63,6 +63,7 @@ const SUBJECT: Subject = Subject {
     consequence: "every thread sees the new value at once",
     builds: "all builds and versions: the setting belongs to the process",
     help: "set it once before threads start, or use a setting of the single object: `sock.settimeout`, `os.open(…, mode)`, `ZoneInfo`, a formatter with its own locale",
+    lasting: Confidence::Low,
 };
 
 /// Function, what it sets.

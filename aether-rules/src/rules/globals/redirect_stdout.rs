@@ -3,7 +3,7 @@
 use crate::declare_rule;
 use crate::facts::{Event, Qual};
 use crate::process_state::{self, Change, Subject};
-use crate::{Findings, RuleContext};
+use crate::{Confidence, Findings, RuleContext};
 
 declare_rule! {
     /// ## What it does
@@ -62,6 +62,7 @@ const SUBJECT: Subject = Subject {
     consequence: "what other threads print goes there too, and overlapping redirections are not undone",
     builds: "all builds and versions: `sys.stdout` and its kin are attributes of one module",
     help: "write to the stream you mean: `print(…, file=out)`, a logger, or `capture_output=` for a child process",
+    lasting: Confidence::Low,
 };
 
 const CONTEXTS: &[(Qual, (&str, &str))] = &[

@@ -5,7 +5,9 @@ use crate::declare_rule;
 use crate::evidence;
 use crate::finding::{Evidence, EvidenceRole};
 use crate::facts::Term;
-use crate::link::{Access, AccessKind, FuncId, Guard, InferredGuard, LockId, Place, PlaceRoot, Touch};
+use crate::link::{
+    Access, AccessKind, Conflict, FuncId, Guard, InferredGuard, LockId, Place, PlaceRoot, ThreadOf, Touch,
+};
 use crate::model::{Effect, Role};
 use crate::sym;
 use crate::{Confidence, Finding, Findings, RuleContext};
@@ -143,9 +145,10 @@ fn inferred(cx: &RuleContext<'_>, place: Place, guard: InferredGuard) -> Option<
     let conflict = cx.program.conflict(access, locked);
     let confidence = match conflict {
         _ if deliberate => Confidence::Low,
-        Some(_) => Confidence::High,
-        None if cx.program.promise_at(access, locked).is_some() => Confidence::Medium,
-        None => Confidence::Low,
+        Some(conflict) if !is_with_main(&conflict) => Confidence::High,
+        // Who writes without the lock on the main thread mostly does so while the other thread rests.
+        _ if cx.program.promise_at(access, locked).is_some() => Confidence::Medium,
+        _ => Confidence::Low,
     };
     let lock_id = guard.lock;
     let lock = cx.program.lock_name(guard.lock);
@@ -170,6 +173,10 @@ fn inferred(cx: &RuleContext<'_>, place: Place, guard: InferredGuard) -> Option<
         guard.locked,
         guard.locked + guard.bare
     )))
+}
+
+fn is_with_main(conflict: &Conflict<'_>) -> bool {
+    conflict.thread == ThreadOf::Main || conflict.other_thread == ThreadOf::Main
 }
 
 /// Two threads that are known to write the place, of which only one takes a lock for it: too few accesses to call the
