@@ -35,7 +35,7 @@ pub(crate) struct SyntaxError {
 
 /// Parses a text, whatever it holds.
 pub(crate) fn parse(source: &SourceText) -> ParsedModule {
-    if let Some(too_deep) = depth::check(&source.text) {
+    if let Some(too_deep) = depth::check(&source.text, &source.kind) {
         return ParsedModule::TooComplex(too_deep);
     }
     let source_type = match source.kind {

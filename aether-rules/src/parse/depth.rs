@@ -1,7 +1,7 @@
 //! How deep a text would nest, judged from its tokens, before any recursive code sees it.
 //!
-//! Two scans: one over the bytes, cheap enough for every file, that can only overestimate; and one over the tokens,
-//! exact about strings and comments, for the few files the first one suspects.
+//! Two looks: one at the bytes ([`scan`]), cheap enough for every file, that can only overestimate; and one at the
+//! tokens, exact, for the few files the first one has doubts about.
 //!
 //! *Invariant:* a text that passes has no more than [`MAX_BRACKETS`] open brackets, [`MAX_INDENTS`] open blocks and
 //! [`MAX_CHAIN`] chained operators at any point.
@@ -9,6 +9,12 @@
 use ruff_python_ast::token::TokenKind;
 use ruff_python_parser::{Mode, lexer};
 use ruff_text_size::{TextRange, TextSize};
+
+use crate::source::SourceKind;
+
+mod scan;
+
+use scan::Depth;
 
 /// CPython's tokenizer refuses more (`MAXLEVEL` in `Parser/tokenizer`).
 pub(crate) const MAX_BRACKETS: usize = 200;
@@ -28,93 +34,30 @@ pub(crate) struct TooDeep {
     pub(crate) range: TextRange,
 }
 
-/// Whether, and where, `text` nests past a limit.
-pub(crate) fn check(text: &str) -> Option<TooDeep> {
-    let offset = suspicious(text.as_bytes())?;
-    measure(text, TextRange::empty(TextSize::try_from(offset).unwrap_or_default()))
-}
-
-/// Where a limit might be passed first. Brackets in strings count too: an overestimate costs one more scan, no more.
-fn suspicious(text: &[u8]) -> Option<usize> {
-    const PLAIN: u8 = 0;
-    const OPEN: u8 = 1;
-    const CLOSE: u8 = 2;
-    const NEWLINE: u8 = 3;
-    const OTHER: u8 = 4;
-    static CLASS: [u8; 256] = {
-        let mut class = [OTHER; 256];
-        let mut byte = 0;
-        while byte < 256 {
-            if (byte as u8).is_ascii_alphanumeric() || byte == b'_' as usize || byte >= 128 {
-                class[byte] = PLAIN;
-            }
-            byte += 1;
-        }
-        class[b'(' as usize] = OPEN;
-        class[b'[' as usize] = OPEN;
-        class[b'{' as usize] = OPEN;
-        class[b')' as usize] = CLOSE;
-        class[b']' as usize] = CLOSE;
-        class[b'}' as usize] = CLOSE;
-        class[b'\n' as usize] = NEWLINE;
-        class[b'\r' as usize] = NEWLINE;
-        class
+/// Whether, and where, a text nests past a limit.
+pub(crate) fn check(text: &str, kind: &SourceKind) -> Option<TooDeep> {
+    let (mode, near) = match kind {
+        // The lines of a shell are no Python.
+        SourceKind::Notebook(_) => (Mode::Ipython, 0),
+        SourceKind::Module | SourceKind::Stub => (Mode::Module, scan::scan(text).err()?.offset),
     };
-    let (mut brackets, mut separators, mut indent_run) = (0_usize, 0_usize, 0_usize);
-    let mut at_line_start = true;
-    for (offset, &byte) in text.iter().enumerate() {
-        match CLASS[byte as usize] {
-            PLAIN => at_line_start = false,
-            OPEN => {
-                brackets += 1;
-                separators += 1;
-                at_line_start = false;
-                if brackets > MAX_BRACKETS || separators > MAX_CHAIN {
-                    return Some(offset);
-                }
-            }
-            CLOSE => {
-                brackets = brackets.saturating_sub(1);
-                separators += 1;
-            }
-            NEWLINE => {
-                at_line_start = true;
-                indent_run = 0;
-                if brackets == 0 {
-                    separators = 0;
-                }
-            }
-            _ => {
-                separators += 1;
-                // One column of indentation per block is the least Python accepts.
-                indent_run += usize::from(at_line_start);
-                if indent_run > MAX_INDENTS || separators > MAX_CHAIN {
-                    return Some(offset);
-                }
-            }
-        }
-    }
-    None
+    measure(text, mode, TextRange::empty(TextSize::try_from(near).unwrap_or_default())).err()
 }
 
 /// The exact depth of each construct, token by token. The lexer tells kinds only: `near` is where the bytes looked deep.
-fn measure(text: &str, near: TextRange) -> Option<TooDeep> {
-    let mut lexer = lexer::lex(text, Mode::Ipython);
+fn measure(text: &str, mode: Mode, near: TextRange) -> Result<Depth, TooDeep> {
+    let mut lexer = lexer::lex(text, mode);
     // One counter of chained operators per open bracket; the expression nests as deep as their sum.
     let mut chains = vec![0_usize];
     let (mut chained, mut indents) = (0_usize, 0_usize);
+    let mut most = Depth::default();
     loop {
-        let kind = lexer.next_token();
-        let deep = |what, limit| Some(TooDeep { what, limit, range: near });
-        match kind {
-            TokenKind::EndOfFile => return None,
+        match lexer.next_token() {
+            TokenKind::EndOfFile => return Ok(most),
             TokenKind::Lpar | TokenKind::Lsqb | TokenKind::Lbrace => {
                 // A call or subscript is a link of the chain it continues.
                 count(&mut chains, &mut chained);
                 chains.push(0);
-                if chains.len() > MAX_BRACKETS {
-                    return deep("brackets nest", MAX_BRACKETS);
-                }
             }
             TokenKind::Rpar | TokenKind::Rsqb | TokenKind::Rbrace if chains.len() > 1 => {
                 chained -= chains.pop().unwrap_or_default();
@@ -124,15 +67,20 @@ fn measure(text: &str, near: TextRange) -> Option<TooDeep> {
                     chained -= std::mem::take(top);
                 }
             }
-            TokenKind::Indent => {
-                indents += 1;
-                if indents > MAX_INDENTS {
-                    return deep("blocks nest", MAX_INDENTS);
-                }
-            }
+            TokenKind::Indent => indents += 1,
             TokenKind::Dedent => indents = indents.saturating_sub(1),
             kind if links(kind) => count(&mut chains, &mut chained),
             _ => {}
+        }
+        most.brackets = most.brackets.max(chains.len() - 1);
+        most.chained = most.chained.max(chained);
+        most.indents = most.indents.max(indents);
+        let deep = |what, limit| Err(TooDeep { what, limit, range: near });
+        if chains.len() > MAX_BRACKETS {
+            return deep("brackets nest", MAX_BRACKETS);
+        }
+        if indents > MAX_INDENTS {
+            return deep("blocks nest", MAX_INDENTS);
         }
         if chained > MAX_CHAIN {
             return deep("operators chain", MAX_CHAIN);
@@ -168,10 +116,12 @@ fn links(kind: TokenKind) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn depth_of(text: &str) -> Option<&'static str> {
-        check(text).map(|deep| deep.what)
+        check(text, &SourceKind::Module).map(|deep| deep.what)
     }
 
     #[test]
@@ -186,6 +136,42 @@ mod tests {
         assert_eq!(depth_of(&format!("f{}", "()".repeat(50_000))), Some("operators chain"));
         assert_eq!(depth_of(&format!("x = [{}]", "-1, ".repeat(50_000))), None);
         assert_eq!(depth_of(&format!("x = [{}]", "(1, -2, a.b),\n".repeat(50_000))), None);
+    }
+
+    #[test]
+    fn strings_continuations_and_numbers_hide_nothing() {
+        assert_eq!(depth_of(&format!("x = {}", "(\")\"\n".repeat(5_000))), Some("brackets nest"));
+        assert_eq!(depth_of(&format!("x = 1{}", " + \\\n 1".repeat(50_000))), Some("operators chain"));
+        assert_eq!(depth_of(&format!("x = 1{}", "or 1".repeat(50_000))), Some("operators chain"));
+        assert_eq!(depth_of(&format!("x = f'{{{}1}}'", "(".repeat(300))), Some("brackets nest"));
+        assert_eq!(depth_of(&format!("x = f'{{d[\"{}1\"]}}'", "(".repeat(300))), None);
+    }
+
+    /// Pieces that begin, end, contain and break what strings, comments and brackets are made of, one a space apart.
+    const PIECES: &str = r##"( ) [ ] { } {{ }} ' " ''' """ f' rf" t' F""" b' r' xf' \ \' \N{DASH} # # it's( , ; : := !r ! . +
+        = a 1if 1or 0x1f2else lambda: é $ ? % f'{a}' f"{a['b']}" f'{a:{b}}' f'{a:#x}' f'{a:">3}' f'{(a,b)!r:>{w}}' '(' ")""##;
+
+    /// The same for what has white space in it.
+    const BLANKS: &[&str] =
+        &[" ", "\n", "\r", "\r\n", "\\\n", "\\\r\n", "\n  if x:\n", " not ", " or ", "f'''{a\n}'''"];
+
+    fn pieces() -> Vec<&'static str> {
+        PIECES.split_whitespace().chain(BLANKS.iter().copied()).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+        #[test]
+        fn the_bytes_never_say_less_than_the_tokens(
+            picks in prop::collection::vec(prop::sample::select(pieces()), 0..24),
+        ) {
+            let text: String = picks.concat();
+            if let (Ok(bytes), Ok(tokens)) = (scan::scan(&text), measure(&text, Mode::Module, TextRange::default())) {
+                prop_assert!(bytes.brackets >= tokens.brackets, "{text:?}: {bytes:?} {tokens:?}");
+                prop_assert!(bytes.chained >= tokens.chained, "{text:?}: {bytes:?} {tokens:?}");
+            }
+        }
     }
 
     #[test]
