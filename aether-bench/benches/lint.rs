@@ -1,15 +1,16 @@
 //! The linter's speed, as ratios within one run: against parsing alone, and over one, two and four times the tree.
 //!
 //! The corpus is the standard library of `python3`, or the folder that `AETHER_CORPUS` names. `parse` reads and
-//! parses the same files with the same parser and the same threads, and does nothing else.
+//! parses the same files with the same parser and the same threads, and does nothing else. `rule/…` is each rule alone.
 
 use std::fs;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
-use aether_rules::{Settings, SourceError, SourceKind, SourceText, Sources, analyze, registry};
+use aether_rules::{Linked, Settings, SourceError, SourceKind, SourceText, Sources, analyze, registry};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rayon::prelude::*;
 
@@ -103,12 +104,24 @@ fn benches(criterion: &mut Criterion) {
     let unruled = Tree::new(&folder, 1, none.clone());
     group.bench_function("no rules", |bencher| bencher.iter(|| analyze(&unruled)));
     group.finish();
+    rule_by_rule(criterion, &whole);
     let mut group = criterion.benchmark_group("scaling");
     group.sample_size(10);
     for copies in [1, 2, 4] {
         let tree = Tree::new(&folder, copies, Settings::default());
         group.throughput(Throughput::Bytes(tree.bytes()));
         group.bench_function(BenchmarkId::from_parameter(copies), |bencher| bencher.iter(|| analyze(&tree)));
+    }
+    group.finish();
+}
+
+/// What each rule costs by itself, on a program that is linked already: one thread, every confidence.
+fn rule_by_rule(criterion: &mut Criterion, tree: &Tree) {
+    let linked = Linked::new(tree);
+    let mut group = criterion.benchmark_group("rule");
+    group.sample_size(10).warm_up_time(Duration::from_millis(100)).measurement_time(Duration::from_secs(1));
+    for rule in registry::rules().iter().filter(|rule| rule.check.is_some()) {
+        group.bench_function(rule.code, |bencher| bencher.iter(|| linked.run(rule)));
     }
     group.finish();
 }

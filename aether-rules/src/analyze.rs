@@ -32,11 +32,16 @@ pub fn analyze(sources: &dyn Sources) -> Report {
 
 /// [`analyze`] on at most this many threads; 0 lets `RAYON_NUM_THREADS` or the number of cores decide.
 pub fn analyze_on(sources: &dyn Sources, threads: usize) -> Report {
+    on_deep_stacks(threads, || run(sources))
+}
+
+/// Runs on threads with stacks deep enough for any tree the parser lets through.
+fn on_deep_stacks<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
     let pool = rayon::ThreadPoolBuilder::new().stack_size(parse::STACK_SIZE).num_threads(threads).build();
     match pool {
-        Ok(pool) => pool.install(|| run(sources)),
+        Ok(pool) => pool.install(work),
         // No threads to be had: the caller's own pool is better than no answer.
-        Err(_) => run(sources),
+        Err(_) => work(),
     }
 }
 
@@ -56,22 +61,58 @@ enum Depth {
     Skimmed,
 }
 
-fn run(sources: &dyn Sources) -> Report {
-    let mut order: Vec<usize> = (0..sources.len()).collect();
-    order.sort_by(|&a, &b| sources.path(a).cmp(sources.path(b)));
-    let loaded: Vec<Loaded> =
-        order.par_iter().enumerate().map(|(position, &index)| load(sources, index, FileId(position as u32))).collect();
-    let mut found = Vec::new();
-    let mut modules = Vec::with_capacity(loaded.len());
-    let mut report = Report::default();
-    let skimmed = loaded.iter().filter(|one| one.depth == Depth::Skimmed).count();
-    for (one, &index) in loaded.into_iter().zip(&order) {
-        modules.push((Arc::clone(&one.file.path), Arc::clone(sources.settings(index)), one.facts));
-        report.files.push(one.file);
-        found.push(one.findings);
+/// A linked program and its files: what rules run on.
+///
+/// [`analyze`] makes one and runs all rules over it. Whoever wants them one at a time, as a benchmark does, makes it
+/// here.
+#[derive(Debug)]
+pub struct Linked {
+    program: Program,
+    files: Vec<AnalyzedFile>,
+    /// By file: what was found while it was read.
+    found: Vec<Vec<RuleFinding>>,
+    skimmed: usize,
+}
+
+impl Linked {
+    /// Reads, parses and links every file of `sources`.
+    pub fn new(sources: &dyn Sources) -> Self {
+        on_deep_stacks(0, || Self::link(sources))
     }
-    let program = Program::link(modules);
-    report.statistics = Statistics { skimmed, ..statistics(&program, &report.files) };
+
+    fn link(sources: &dyn Sources) -> Self {
+        let mut order: Vec<usize> = (0..sources.len()).collect();
+        order.sort_by(|&a, &b| sources.path(a).cmp(sources.path(b)));
+        let loaded: Vec<Loaded> = order
+            .par_iter()
+            .enumerate()
+            .map(|(position, &index)| load(sources, index, FileId(position as u32)))
+            .collect();
+        let skimmed = loaded.iter().filter(|one| one.depth == Depth::Skimmed).count();
+        let (mut files, mut found, mut modules) = (Vec::new(), Vec::new(), Vec::with_capacity(loaded.len()));
+        for (one, &index) in loaded.into_iter().zip(&order) {
+            modules.push((Arc::clone(&one.file.path), Arc::clone(sources.settings(index)), one.facts));
+            files.push(one.file);
+            found.push(one.findings);
+        }
+        Self { program: Program::link(modules), files, found, skimmed }
+    }
+
+    /// Runs one rule over all files, one after the other: how often it has something to say, whatever the settings show.
+    pub fn run(&self, rule: &'static Rule) -> usize {
+        let count = |(index, file): (usize, &AnalyzedFile)| {
+            let mut found = Vec::new();
+            run_rule(&self.program, ModuleId::at(index), file, rule, Confidence::Low, &mut found);
+            found.len()
+        };
+        self.files.iter().enumerate().map(count).sum()
+    }
+}
+
+fn run(sources: &dyn Sources) -> Report {
+    let Linked { program, files, mut found, skimmed } = Linked::link(sources);
+    let statistics = Statistics { skimmed, ..statistics(&program, &files) };
+    let mut report = Report { files, statistics, ..Report::default() };
     let reported: Vec<Vec<RuleFinding>> = report
         .files
         .par_iter()
@@ -151,22 +192,35 @@ type RuleFinding = (&'static Rule, Finding);
 /// Runs the rules over one module.
 fn report_on(program: &Program, module: ModuleId, file: &AnalyzedFile) -> Vec<RuleFinding> {
     let mut found = Vec::new();
-    if file.kind == SourceKind::Stub {
-        return found;
-    }
     let (settings, facts) = (&program.module(module).settings, &program.module(module).facts);
     // A comment for a finding below the shown confidence is not unused: find them all where comments are.
     let threshold = if has_suppressions(facts) { Confidence::Low } else { settings.min_confidence };
     for &rule in registry::rules() {
-        if let Some(check) = rule.check
-            && settings.level(rule) != Level::Off
-            && (rule.mentions.is_empty() || rule.mentions.iter().any(|&name| facts.mentions(name)))
-        {
-            let cx = RuleContext::new(program, module, rule);
-            check(&cx, &mut Findings::new(rule, threshold, &mut found));
+        if settings.level(rule) != Level::Off {
+            run_rule(program, module, file, rule, threshold, &mut found);
         }
     }
     found
+}
+
+/// Runs one rule over one module, unless the module cannot have what the rule looks for.
+fn run_rule(
+    program: &Program,
+    module: ModuleId,
+    file: &AnalyzedFile,
+    rule: &'static Rule,
+    threshold: Confidence,
+    found: &mut Vec<RuleFinding>,
+) {
+    let facts = &program.module(module).facts;
+    let is_mentioned = || rule.mentions.is_empty() || rule.mentions.iter().any(|&name| facts.mentions(name));
+    if let Some(check) = rule.check
+        && file.kind != SourceKind::Stub
+        && is_mentioned()
+    {
+        let cx = RuleContext::new(program, module, rule);
+        check(&cx, &mut Findings::new(rule, threshold, found));
+    }
 }
 
 /// Gives the findings of one file their levels, applies its suppressions, and sorts what is left.

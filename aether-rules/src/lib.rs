@@ -30,7 +30,7 @@ mod rules;
 mod spawning;
 mod suppression;
 
-pub use analyze::{analyze, analyze_on};
+pub use analyze::{Linked, analyze, analyze_on};
 pub use context::RuleContext;
 pub use diagnostic::{AnalyzedFile, Diagnostic, Report, Statistics};
 pub use finding::{Applicability, Edit, Evidence, EvidenceRole, Finding, Findings, Fix};
