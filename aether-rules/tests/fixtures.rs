@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use aether_rules::rule::ExampleKind;
-use aether_rules::{Confidence, MemorySources, Report, Rule, Settings, TargetBuilds, analyze, registry};
+use aether_rules::{Confidence, Linked, MemorySources, Report, Rule, Settings, TargetBuilds, analyze, registry};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures")
@@ -150,6 +150,19 @@ fn findings_are_exactly_the_marks() {
 }
 
 /// What libraries do with callbacks: every finding of the marked files is marked, whichever rule makes it.
+#[test]
+fn a_rule_alone_says_at_least_what_is_reported() {
+    for rule in checked_rules() {
+        let bad = fixtures().join("rules").join(rule.name).join("bad.py");
+        let text = fs::read_to_string(bad).expect("a readable fixture");
+        let reported = run(rule, "bad.py", &text).diagnostics.len();
+        let mut settings = only(rule);
+        configure(&mut settings, &text);
+        let said = Linked::new(&MemorySources::new(settings).with("bad.py", &text)).run(rule);
+        assert!(0 < reported && reported <= said, "{}: {said} said, {reported} reported", rule.code);
+    }
+}
+
 #[test]
 fn models_run_callbacks_where_the_libraries_do() {
     let mut wrong = Vec::new();
