@@ -199,22 +199,29 @@ fn par_modules<T: Send>(program: &Program, work: impl Fn(ModuleId) -> T + Sync) 
 
 fn for_each(program: &Program, module: ModuleId, wanted: &dyn Fn(FuncId) -> bool, found: &mut dyn FnMut(Access)) {
     let facts = &program.modules[module.index()].facts;
-    for index in 1..facts.functions.len() {
+    for index in 0..facts.functions.len() {
         let function = FuncIx::at(index);
         let id = program.func_id(module, function);
+        // While modules are imported there is one thread; a body that starts another one goes on beside it.
+        let alone_until = match index {
+            0 if program.on_main(id) => program.first_start(id),
+            0 => None,
+            _ => Some(EventIx(0)),
+        };
+        let Some(alone_until) = alone_until else { continue };
         // `__new__` runs before its object is shared, but what it finds in the class is everybody's.
         let makes = facts.functions[index].name == sym!("__new__");
         // Nobody else has an object that is being finalised.
         let dies = facts.functions[index].name == sym!("__del__");
-        if (program.is_setup(id) && !makes) || !wanted(id) {
+        if (index != 0 && program.is_setup(id) && !makes) || !wanted(id) {
             continue;
         }
         let first = facts.functions[index].events.start;
         for (position, event) in facts.events_of(function).iter().enumerate() {
-            if program.is_in_child(module, event.ctx) {
+            let at = EventIx(first + position as u32);
+            if at < alone_until || program.is_in_child(module, event.ctx) {
                 continue;
             }
-            let at = EventIx(first + position as u32);
             for (term, kind, range) in touch::touches(program, module, event) {
                 // What happens inside a container that a local names happens to the attribute it came from.
                 let alias = if kind.is_whole() { None } else { program.aliased(module, function, term) };

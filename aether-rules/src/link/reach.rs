@@ -122,6 +122,12 @@ fn main_thread(program: &Program, reach: &mut Reach, callees: &[Vec<(FuncId, Cal
     run_on(&mut reach.main, callees, unclaimed);
     run_on(&mut reach.maybe_main, callees, entries);
     let bodies = program.modules().map(|(id, _)| program.func_id(id, FuncIx(0)));
+    // A body that starts a thread goes on beside it; any other is over before there are threads.
+    let is_body = |function: FuncId| program.func_local(function).1 == FuncIx(0);
+    let started = program.roots.iter().filter_map(|root| root.started).map(|started| started.by);
+    for body in started.filter(|by| is_body(*by)) {
+        reach.main[body.index()] = true;
+    }
     let starters = program.roots.iter().filter_map(|root| root.started).map(|started| started.by);
     let starters = starters.filter(|by| reach.main[by.index()]);
     run_on(&mut reach.sure_main, callees, bodies.chain(starters).collect());
