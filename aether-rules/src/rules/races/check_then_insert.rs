@@ -90,8 +90,9 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
     let sharing = cx.program.stale_sharing(act, |other| inserts(cx, other) && may_be_same_key(cx, act, other))?;
     let hazard = Hazard::new(cx, act, check, sharing);
     let harmless = match cx.program.worth(act.module, value) {
-        // What is computed twice is computed alike, as far as anybody knows; what is filled later is lost.
-        Worth::Nothing | Worth::Same | Worth::Unknown => true,
+        Worth::Nothing | Worth::Same => true,
+        // Two threads that are known to meet compute it twice; where none is known, it may well come out alike.
+        Worth::Unknown => !matches!(hazard.sharing, Sharing::Proven(_)),
         Worth::Container => {
             let is_cache = matches!(hazard.sharing, Sharing::Promised(_)) || is_made_under_lock(cx, act, value);
             is_cache && !is_empty_container(cx, act, value)
