@@ -45,6 +45,7 @@ struct Loaded {
     file: AnalyzedFile,
     facts: ModuleFacts,
     findings: Vec<(&'static Rule, Finding)>,
+    lines: usize,
     depth: Depth,
 }
 
@@ -65,13 +66,14 @@ fn run(sources: &dyn Sources) -> Report {
     let mut modules = Vec::with_capacity(loaded.len());
     let mut report = Report::default();
     let skimmed = loaded.iter().filter(|one| one.depth == Depth::Skimmed).count();
+    let lines = loaded.iter().map(|one| one.lines).sum();
     for (one, &index) in loaded.into_iter().zip(&order) {
         modules.push((Arc::clone(&one.file.path), Arc::clone(sources.settings(index)), one.facts));
         report.files.push(one.file);
         found.push(one.findings);
     }
     let program = Program::link(modules);
-    report.statistics = Statistics { skimmed, ..statistics(&program, &report.files) };
+    report.statistics = Statistics { skimmed, lines, ..statistics(&program) };
     let reported: Vec<Vec<RuleFinding>> = report
         .files
         .par_iter()
@@ -91,6 +93,8 @@ fn run(sources: &dyn Sources) -> Report {
         report.diagnostics.extend(diagnostics);
         report.statistics.suppressed += suppressed;
     }
+    // Facts are many small pieces: they are given back while the report is rendered.
+    rayon::spawn(move || drop(program));
     report
 }
 
@@ -103,12 +107,14 @@ fn load(sources: &dyn Sources, index: usize, id: FileId) -> Loaded {
             finding.help = error.help;
             let file = AnalyzedFile { path, text: "".into(), kind: SourceKind::Module };
             let findings = vec![(&UNREADABLE_FILE, finding)];
-            return Loaded { file, facts: ModuleFacts::empty(), findings, depth: Depth::Analyzed };
+            return Loaded { file, facts: ModuleFacts::empty(), findings, lines: 0, depth: Depth::Analyzed };
         }
     };
+    let lines = lines(&source.text);
     if sources.settings(index).ceiling == Level::Off && !names_threads(&source.text) {
-        let file = AnalyzedFile { path, text: source.text, kind: source.kind };
-        return Loaded { file, facts: ModuleFacts::empty(), findings: Vec::new(), depth: Depth::Skimmed };
+        // Nothing will be said of it, so nobody needs its text.
+        let file = AnalyzedFile { path, text: "".into(), kind: source.kind };
+        return Loaded { file, facts: ModuleFacts::empty(), findings: Vec::new(), lines, depth: Depth::Skimmed };
     }
     let mut findings = Vec::new();
     let facts = match parse::parse(&source) {
@@ -131,7 +137,7 @@ fn load(sources: &dyn Sources, index: usize, id: FileId) -> Loaded {
         }
     };
     let SourceText { text, kind } = source;
-    Loaded { file: AnalyzedFile { path, text, kind }, facts, findings, depth: Depth::Analyzed }
+    Loaded { file: AnalyzedFile { path, text, kind }, facts, findings, lines, depth: Depth::Analyzed }
 }
 
 /// Whether a text has a word without which no code starts a thread or hands work to one.
@@ -157,9 +163,9 @@ fn report_on(program: &Program, module: ModuleId, file: &AnalyzedFile) -> Vec<Ru
     let (settings, facts) = (&program.module(module).settings, &program.module(module).facts);
     // A comment for a finding below the shown confidence is not unused: find them all where comments are.
     let threshold = if has_suppressions(facts) { Confidence::Low } else { settings.min_confidence };
-    for &rule in registry::rules() {
+    for (index, &rule) in registry::rules().iter().enumerate() {
         if let Some(check) = rule.check
-            && settings.level(rule) != Level::Off
+            && settings.level_at(index, rule) != Level::Off
             && (rule.mentions.is_empty() || rule.mentions.iter().any(|&name| facts.mentions(name)))
         {
             let cx = RuleContext::new(program, module, rule);
@@ -228,13 +234,12 @@ fn diagnose(rule: &'static Rule, level: Level, finding: Finding) -> Diagnostic {
 
 /// How many lines a text has, the last one with or without its end.
 fn lines(text: &str) -> usize {
-    text.matches('\n').count() + usize::from(!text.is_empty() && !text.ends_with('\n'))
+    memchr::memchr_iter(b'\n', text.as_bytes()).count() + usize::from(!text.is_empty() && !text.ends_with('\n'))
 }
 
-fn statistics(program: &Program, files: &[AnalyzedFile]) -> Statistics {
+fn statistics(program: &Program) -> Statistics {
     let mut statistics = Statistics {
-        files: files.len(),
-        lines: files.par_iter().map(|file| lines(&file.text)).sum(),
+        files: program.modules().count(),
         roots: program.roots().count(),
         shared_places: program.place_count(),
         ..Statistics::default()

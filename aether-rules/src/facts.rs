@@ -63,6 +63,8 @@ pub struct ModuleFacts {
     pub guards: Vec<DeclaredGuard>,
     /// What the module's documentation says about threads.
     pub thread_safety: ThreadSafety,
+    /// Whether a name of the module has to do with forked processes: `fork`, `after_fork`, `getpid`.
+    pub forks: bool,
 }
 
 /// A scope.

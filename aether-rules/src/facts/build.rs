@@ -214,8 +214,10 @@ impl Builder {
         self.drop_dead_branches(&name_targets, &vars, |scope| scopes[scope.index()].kind);
         self.drop_private_events(&name_targets, &vars, |scope| scopes[scope.index()].kind);
         let guards = self.declared_guards(&comments, &source.text);
+        let names = self.names.finish();
         ModuleFacts {
-            names: self.names.finish(),
+            forks: names.contains(crate::sym!("getpid")) || names.contain_part("fork"),
+            names,
             scopes,
             vars,
             name_targets,

@@ -64,8 +64,11 @@ fn by_itself(program: &Program, function: FuncId, hooks: &FxHashSet<FuncId>) -> 
         return Alone::Setup;
     }
     let facts = &program.modules[module.index()].facts;
-    let is_hook = hooks.contains(&function) || named_after_fork(facts.name(declaration.name));
-    if is_hook || (mentions_fork(facts) && remakes_lock(program, module, local)) { Alone::Child } else { Alone::No }
+    let is_child = hooks.contains(&function)
+        || facts.forks
+            && (named_after_fork(facts.name(declaration.name))
+                || (mentions_fork(facts) && remakes_lock(program, module, local)));
+    if is_child { Alone::Child } else { Alone::No }
 }
 
 /// A function whose callers all run alone. One that everybody may call counts only as part of what a child does.
@@ -153,7 +156,7 @@ impl Program {
     /// Whether a step is only taken in a forked child: `if self.pid != getpid()`, `if fork() == 0`.
     pub fn is_in_child(&self, module: ModuleId, ctx: CtxIx) -> bool {
         let facts = &self.modules[module.index()].facts;
-        if !facts.mentions(sym!("getpid")) && !facts.mentions(sym!("fork")) {
+        if !facts.forks {
             return false;
         }
         facts.ctx_chain(ctx).any(|(_, ctx)| match ctx.kind {

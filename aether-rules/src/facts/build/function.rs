@@ -28,9 +28,7 @@ impl Builder {
         self.functions[function.index()].decorators = decorators;
         self.functions[function.index()].returns = returns;
         let value = self.term(Term::Function(function));
-        let outer = self.scope;
-        self.bind(&def.name.id, def.name.range, value);
-        let var = self.scopes.bind(outer, name, def.name.range);
+        let var = self.bind_sym(name, def.name.range, value);
         self.functions[function.index()].var = Some(var);
         self.body_of(function, &def.parameters, &defaults, |builder| {
             builder.block(&def.body);
@@ -126,13 +124,12 @@ impl Builder {
     fn bind_param(&mut self, function: FuncIx, param: &ast::Parameter, kind: ParamKind, default: TermId) {
         let position = self.functions[function.index()].params.len() as u16;
         let value = self.term(Term::Param(function, position));
-        self.bind(&param.name.id, param.name.range, value);
         let name = self.sym(&param.name.id);
+        let var = self.bind_sym(name, param.name.range, value);
         let annotation = param
             .annotation
             .as_deref()
             .map_or(TermId::OPAQUE, |annotation| self.quietly(|builder| builder.expr(annotation)));
-        let var = self.scopes.bind(self.scope, name, param.name.range);
         let variable = self.scopes.var_mut(var);
         variable.annotation = annotation;
         if !default.is_opaque() {
