@@ -156,6 +156,8 @@ pub struct FunctionFlags {
     pub is_generator: bool,
     /// `lambda`.
     pub is_lambda: bool,
+    /// By its name nobody else's business: `_name`, but not `__name__`.
+    pub is_private: bool,
     /// Under `@staticmethod`.
     pub is_static: bool,
     /// Under `@classmethod`, or `__new__`, `__init_subclass__`.

@@ -11,6 +11,8 @@ use std::fmt;
 
 use rustc_hash::FxHashMap;
 
+use super::build::fit;
+
 /// An identifier.
 // Four bytes of alignment, here and below: a term with a name in it takes 16 bytes instead of 24.
 #[repr(Rust, packed(4))]
@@ -143,6 +145,11 @@ impl Names {
             known.insert(name, at);
         }
         Self { known, text: self.text.as_str().to_owned() }
+    }
+
+    /// Makes room for about `expected` names.
+    pub(super) fn fit(&mut self, expected: usize) {
+        fit(&mut self.known, expected);
     }
 
     /// Forgets all names, and keeps the memory.

@@ -73,9 +73,7 @@ fn by_itself(program: &Program, function: FuncId, hooks: &FxHashSet<FuncId>) -> 
 
 /// A function whose callers all run alone. One that everybody may call counts only as part of what a child does.
 fn by_callers(program: &Program, function: FuncId, alone: &[Alone]) -> Alone {
-    let (module, _) = program.func_local(function);
-    let name = program.modules[module.index()].facts.name(program.function(function).name);
-    let is_private = name.starts_with('_') && !name.ends_with("__");
+    let is_private = program.function(function).flags.is_private;
     let sites = program.callers(function);
     let mut result = if is_private && !sites.is_empty() { Alone::Setup } else { Alone::No };
     for site in sites {

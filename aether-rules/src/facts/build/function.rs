@@ -17,6 +17,7 @@ impl Builder {
         let name = self.sym(&def.name.id);
         let mut flags = Self::flags_from(&def.decorator_list);
         flags.is_async = def.is_async;
+        flags.is_private = def.name.id.starts_with('_') && !def.name.id.ends_with("__");
         flags.is_deprecated |= contract::is_deprecated(&def.body);
         flags.is_under_lock = contract::is_called_under_lock(&def.body);
         let is_method = matches!(self.scopes.kind(self.scope), ScopeKind::Class(_));
