@@ -50,6 +50,7 @@ struct Loaded {
     file: AnalyzedFile,
     facts: ModuleFacts,
     findings: Vec<(&'static Rule, Finding)>,
+    lines: usize,
     depth: Depth,
 }
 
@@ -71,6 +72,7 @@ pub struct Linked {
     files: Vec<AnalyzedFile>,
     /// By file: what was found while it was read.
     found: Vec<Vec<RuleFinding>>,
+    lines: usize,
     skimmed: usize,
 }
 
@@ -89,13 +91,14 @@ impl Linked {
             .map(|(position, &index)| load(sources, index, FileId(position as u32)))
             .collect();
         let skimmed = loaded.iter().filter(|one| one.depth == Depth::Skimmed).count();
+        let lines = loaded.iter().map(|one| one.lines).sum();
         let (mut files, mut found, mut modules) = (Vec::new(), Vec::new(), Vec::with_capacity(loaded.len()));
         for (one, &index) in loaded.into_iter().zip(&order) {
             modules.push((Arc::clone(&one.file.path), Arc::clone(sources.settings(index)), one.facts));
             files.push(one.file);
             found.push(one.findings);
         }
-        Self { program: Program::link(modules), files, found, skimmed }
+        Self { program: Program::link(modules), files, found, lines, skimmed }
     }
 
     /// Runs one rule over all files, one after the other: how often it has something to say, whatever the settings show.
@@ -110,8 +113,8 @@ impl Linked {
 }
 
 fn run(sources: &dyn Sources) -> Report {
-    let Linked { program, files, mut found, skimmed } = Linked::link(sources);
-    let statistics = Statistics { skimmed, ..statistics(&program, &files) };
+    let Linked { program, files, mut found, lines, skimmed } = Linked::link(sources);
+    let statistics = Statistics { skimmed, lines, ..statistics(&program) };
     let mut report = Report { files, statistics, ..Report::default() };
     let reported: Vec<Vec<RuleFinding>> = report
         .files
@@ -132,6 +135,8 @@ fn run(sources: &dyn Sources) -> Report {
         report.diagnostics.extend(diagnostics);
         report.statistics.suppressed += suppressed;
     }
+    // Facts are many small pieces: they are given back while the report is rendered.
+    rayon::spawn(move || drop(program));
     report
 }
 
@@ -144,12 +149,14 @@ fn load(sources: &dyn Sources, index: usize, id: FileId) -> Loaded {
             finding.help = error.help;
             let file = AnalyzedFile { path, text: "".into(), kind: SourceKind::Module };
             let findings = vec![(&UNREADABLE_FILE, finding)];
-            return Loaded { file, facts: ModuleFacts::empty(), findings, depth: Depth::Analyzed };
+            return Loaded { file, facts: ModuleFacts::empty(), findings, lines: 0, depth: Depth::Analyzed };
         }
     };
+    let lines = lines(&source.text);
     if sources.settings(index).ceiling == Level::Off && !names_threads(&source.text) {
-        let file = AnalyzedFile { path, text: source.text, kind: source.kind };
-        return Loaded { file, facts: ModuleFacts::empty(), findings: Vec::new(), depth: Depth::Skimmed };
+        // Nothing will be said of it, so nobody needs its text.
+        let file = AnalyzedFile { path, text: "".into(), kind: source.kind };
+        return Loaded { file, facts: ModuleFacts::empty(), findings: Vec::new(), lines, depth: Depth::Skimmed };
     }
     let mut findings = Vec::new();
     let facts = match parse::parse(&source) {
@@ -172,7 +179,7 @@ fn load(sources: &dyn Sources, index: usize, id: FileId) -> Loaded {
         }
     };
     let SourceText { text, kind } = source;
-    Loaded { file: AnalyzedFile { path, text, kind }, facts, findings, depth: Depth::Analyzed }
+    Loaded { file: AnalyzedFile { path, text, kind }, facts, findings, lines, depth: Depth::Analyzed }
 }
 
 /// Whether a text has a word without which no code starts a thread or hands work to one.
@@ -195,8 +202,8 @@ fn report_on(program: &Program, module: ModuleId, file: &AnalyzedFile) -> Vec<Ru
     let (settings, facts) = (&program.module(module).settings, &program.module(module).facts);
     // A comment for a finding below the shown confidence is not unused: find them all where comments are.
     let threshold = if has_suppressions(facts) { Confidence::Low } else { settings.min_confidence };
-    for &rule in registry::rules() {
-        if settings.level(rule) != Level::Off {
+    for (index, &rule) in registry::rules().iter().enumerate() {
+        if settings.level_at(index, rule) != Level::Off {
             run_rule(program, module, file, rule, threshold, &mut found);
         }
     }
@@ -282,13 +289,12 @@ fn diagnose(rule: &'static Rule, level: Level, finding: Finding) -> Diagnostic {
 
 /// How many lines a text has, the last one with or without its end.
 fn lines(text: &str) -> usize {
-    text.matches('\n').count() + usize::from(!text.is_empty() && !text.ends_with('\n'))
+    memchr::memchr_iter(b'\n', text.as_bytes()).count() + usize::from(!text.is_empty() && !text.ends_with('\n'))
 }
 
-fn statistics(program: &Program, files: &[AnalyzedFile]) -> Statistics {
+fn statistics(program: &Program) -> Statistics {
     let mut statistics = Statistics {
-        files: files.len(),
-        lines: files.par_iter().map(|file| lines(&file.text)).sum(),
+        files: program.modules().count(),
         roots: program.roots().count(),
         shared_places: program.place_count(),
         ..Statistics::default()

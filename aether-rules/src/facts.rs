@@ -63,6 +63,8 @@ pub struct ModuleFacts {
     pub guards: Vec<DeclaredGuard>,
     /// What the module's documentation says about threads.
     pub thread_safety: ThreadSafety,
+    /// Whether a name of the module has to do with forked processes: `fork`, `after_fork`, `getpid`.
+    pub forks: bool,
 }
 
 /// A scope.
@@ -154,6 +156,8 @@ pub struct FunctionFlags {
     pub is_generator: bool,
     /// `lambda`.
     pub is_lambda: bool,
+    /// By its name nobody else's business: `_name`, but not `__name__`.
+    pub is_private: bool,
     /// Under `@staticmethod`.
     pub is_static: bool,
     /// Under `@classmethod`, or `__new__`, `__init_subclass__`.

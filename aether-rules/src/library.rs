@@ -38,7 +38,13 @@ const SCRIPTS: &[&str] =
 
 /// Whether other people's programs import a module.
 pub(crate) fn is_library(program: &Program, module: ModuleId) -> bool {
-    let path = program.module(module).path.to_ascii_lowercase();
+    let all =
+        program.libraries.get_or_init(|| program.modules().map(|(_, module)| is_imported(&module.path)).collect());
+    all[module.index()]
+}
+
+fn is_imported(path: &str) -> bool {
+    let path = path.to_ascii_lowercase();
     let mut parts = path.rsplit('/');
     let file = parts.next().unwrap_or_default();
     let stem = file.split('.').next().unwrap_or_default();

@@ -52,7 +52,11 @@ impl Default for Settings {
 impl Settings {
     /// The level at which `rule` reports; [`Level::Off`] when it does not run.
     pub fn level(&self, rule: &'static Rule) -> Level {
-        let index = registry::index_of(rule);
+        self.level_at(registry::index_of(rule), rule)
+    }
+
+    /// The same, given the position of the rule in [`registry::rules`].
+    pub(crate) fn level_at(&self, index: usize, rule: &Rule) -> Level {
         if !self.selected[index] {
             return Level::Off;
         }

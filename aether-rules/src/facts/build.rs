@@ -8,6 +8,7 @@ use std::cell::Cell;
 use ruff_python_ast::ModModule;
 use ruff_python_parser::Parsed;
 use ruff_text_size::TextRange;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::comment;
 use super::promise;
@@ -38,9 +39,22 @@ thread_local! {
 /// Texts longer than this, in bytes, leave no tables behind: nothing as large may ever come again.
 const MAX_KEPT: usize = 1 << 20;
 
+/// Bytes of Python for each distinct name, and for each term that is looked up by its parts (measured).
+const BYTES_PER_NAME: usize = 100;
+const BYTES_PER_TERM: usize = 50;
+
+/// Makes room for about `expected` entries in an empty table that has too little of it, or far too much.
+pub(super) fn fit<K, V>(table: &mut FxHashMap<K, V>, expected: usize) {
+    const MUCH: usize = 4;
+    if !(expected..=MUCH * expected + MUCH).contains(&table.capacity()) {
+        *table = FxHashMap::with_capacity_and_hasher(expected, FxBuildHasher);
+    }
+}
+
 /// The facts of one module. The tree is gone before they are put into their final place, which may be where it was.
 pub(crate) fn build(source: &SourceText, parsed: Box<Parsed<ModModule>>) -> ModuleFacts {
     let mut builder = SPARE.take().unwrap_or_else(|| Box::new(Builder::new()));
+    builder.fit(source.text.len());
     builder.walk(parsed.syntax());
     let comments = comment::collect(&source.text, parsed.tokens());
     let thread_safety = promise::thread_safety(&parsed.syntax().body, "");
@@ -110,6 +124,13 @@ impl Builder {
             ctx: CtxIx(0),
             mode: Mode::Live,
         }
+    }
+
+    /// Makes the tables as large as a text of this many bytes is likely to need: what is far too large is cold.
+    fn fit(&mut self, bytes: usize) {
+        self.names.fit(bytes / BYTES_PER_NAME);
+        self.scopes.fit(bytes / BYTES_PER_NAME);
+        self.terms.fit(bytes / BYTES_PER_TERM);
     }
 
     /// Forgets the module, and keeps the memory.
@@ -214,8 +235,10 @@ impl Builder {
         self.drop_dead_branches(&name_targets, &vars, |scope| scopes[scope.index()].kind);
         self.drop_private_events(&name_targets, &vars, |scope| scopes[scope.index()].kind);
         let guards = self.declared_guards(&comments, &source.text);
+        let names = self.names.finish();
         ModuleFacts {
-            names: self.names.finish(),
+            forks: names.contains(crate::sym!("getpid")) || names.contain_part("fork"),
+            names,
             scopes,
             vars,
             name_targets,

@@ -11,6 +11,8 @@ use std::fmt;
 
 use rustc_hash::FxHashMap;
 
+use super::build::fit;
+
 /// An identifier.
 // Four bytes of alignment, here and below: a term with a name in it takes 16 bytes instead of 24.
 #[repr(Rust, packed(4))]
@@ -29,32 +31,34 @@ impl Sym {
         let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ ((to - from) as u64).wrapping_mul(MULTIPLIER);
         let mut at = from;
         while at + 8 <= to {
-            hash = (hash.rotate_left(29) ^ word(bytes, at)).wrapping_mul(MULTIPLIER);
+            hash = (hash.rotate_left(29) ^ u64::from_le_bytes(chunk(bytes, at))).wrapping_mul(MULTIPLIER);
             at += 8;
         }
-        let mut rest = 0_u64;
-        let mut shift = 0;
-        while at < to {
-            rest |= (bytes[at] as u64) << shift;
-            shift += 8;
-            at += 1;
-        }
-        Self(mix((hash.rotate_left(29) ^ rest).wrapping_mul(MULTIPLIER)))
+        Self(mix((hash.rotate_left(29) ^ rest(bytes, at, to)).wrapping_mul(MULTIPLIER)))
     }
 }
 
-/// Eight bytes as a number, the first the least.
-const fn word(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes([
-        bytes[at],
-        bytes[at + 1],
-        bytes[at + 2],
-        bytes[at + 3],
-        bytes[at + 4],
-        bytes[at + 5],
-        bytes[at + 6],
-        bytes[at + 7],
-    ])
+/// The bytes from `at` on, as an array.
+const fn chunk<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    match bytes.split_at(at).1.first_chunk() {
+        Some(chunk) => *chunk,
+        None => panic!("the text is long enough"),
+    }
+}
+
+/// Up to seven bytes as a number, the first the least. What is read twice lands in the same place twice.
+const fn rest(bytes: &[u8], from: usize, to: usize) -> u64 {
+    let len = to - from;
+    if len >= 4 {
+        let low = u32::from_le_bytes(chunk(bytes, from)) as u64;
+        let high = u32::from_le_bytes(chunk(bytes, to - 4)) as u64;
+        return low | (high << (8 * (len - 4)));
+    }
+    if len == 0 {
+        return 0;
+    }
+    let middle = len / 2;
+    bytes[from] as u64 | ((bytes[from + middle] as u64) << (8 * middle)) | ((bytes[to - 1] as u64) << (8 * (len - 1)))
 }
 
 impl fmt::Debug for Sym {
@@ -128,6 +132,11 @@ impl Names {
         self.known.contains_key(&name)
     }
 
+    /// Whether a name has `part` in it, in small or capital letters; two names side by side may make one up.
+    pub(super) fn contain_part(&self, part: &str) -> bool {
+        self.text.to_ascii_lowercase().contains(part)
+    }
+
     /// The names, in memory of just the right size.
     #[expect(clippy::iter_over_hash_type, reason = "from one table into another")]
     pub(super) fn finish(&self) -> Self {
@@ -136,6 +145,11 @@ impl Names {
             known.insert(name, at);
         }
         Self { known, text: self.text.as_str().to_owned() }
+    }
+
+    /// Makes room for about `expected` names.
+    pub(super) fn fit(&mut self, expected: usize) {
+        fit(&mut self.known, expected);
     }
 
     /// Forgets all names, and keeps the memory.
@@ -173,6 +187,18 @@ macro_rules! qual {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_byte_counts_and_counts_where_it_stands() {
+        let text = "abcdefghijklmnopqrstuvw";
+        for to in 0..text.len() {
+            for from in to.saturating_sub(7)..=to {
+                let mut bytes = [0; 8];
+                bytes[..to - from].copy_from_slice(&text.as_bytes()[from..to]);
+                assert_eq!(rest(text.as_bytes(), from, to), u64::from_le_bytes(bytes), "{from}..{to}");
+            }
+        }
+    }
 
     #[test]
     fn a_dotted_name_is_its_parts() {

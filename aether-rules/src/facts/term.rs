@@ -9,6 +9,7 @@ use std::collections::hash_map::Entry;
 
 use rustc_hash::FxHashMap;
 
+use super::build::fit;
 use super::symbol::Sym;
 
 macro_rules! index {
@@ -307,6 +308,11 @@ impl TermTable {
     /// The terms, in lists of just the right length.
     pub(super) fn finish(&self) -> Terms {
         Terms { all: self.terms.all.as_slice().to_vec(), lists: self.terms.lists.as_slice().to_vec() }
+    }
+
+    /// Makes room for about `expected` terms that are looked up by their parts.
+    pub(super) fn fit(&mut self, expected: usize) {
+        fit(&mut self.known, expected);
     }
 
     /// Forgets all terms but the opaque one, and keeps the memory.

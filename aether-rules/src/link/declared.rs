@@ -86,6 +86,8 @@ fn callback(function: FuncId, runs_on: RunsOn, span: Span) -> Root {
 /// `add_GreeterServicer_to_server(Greeter(), server)`, as generated for gRPC: one object serves every thread.
 fn servicer(program: &Program, module: ModuleId, call: CallIx, span: Span, roots: &mut Vec<Root>) {
     let facts = &program.module(module).facts;
+    // It takes two; to look at the name of every call is dear.
+    let (Some(object), [_, _, ..]) = (facts.positional(call, 0), facts.args_of(call)) else { return };
     let name = match facts.terms.get(facts.calls[call.index()].callee) {
         Term::Attr(_, name) => name,
         Term::Name(_) => match facts.var_of(facts.calls[call.index()].callee) {
@@ -98,7 +100,6 @@ fn servicer(program: &Program, module: ModuleId, call: CallIx, span: Span, roots
     if !text.starts_with("add_") || !text.ends_with("Servicer_to_server") {
         return;
     }
-    let Some(object) = facts.positional(call, 0) else { return };
     let Kind::Instance(class) = program.kind(module, object.value) else { return };
     let (owner, local) = program.class_local(class);
     let owner_facts = &program.module(owner).facts;

@@ -73,6 +73,8 @@ pub struct Program {
     pub(super) locks: Locks,
     pub(super) accesses: Accesses,
     pub(super) promises: Promises,
+    /// By module: whether other people's programs import it.
+    pub(crate) libraries: OnceLock<Vec<bool>>,
     pub(super) nesting: std::sync::OnceLock<super::nesting::Nesting>,
 }
 

@@ -96,7 +96,7 @@ fn spawned_by(program: &Program, module: ModuleId, started: Started, roots: &mut
     let facts = &program.modules[module.index()].facts;
     let call = started.call;
     let span = program.span(module, facts.calls[call.index()].range);
-    let repeated = program.in_loop(module, started.ctx);
+    let repeated = || program.in_loop(module, started.ctx);
     match program.callee(module, call) {
         Callee::Lib(name) => {
             if let Some(spawn) = program.models.spawn_of(name) {
@@ -118,7 +118,7 @@ fn spawned_by(program: &Program, module: ModuleId, started: Started, roots: &mut
                 roots.push(Root {
                     function: run,
                     runs_on,
-                    self_parallel: repeated,
+                    self_parallel: repeated(),
                     shares_self: true,
                     own_self: true,
                     handed: Handed::Over,
@@ -132,7 +132,7 @@ fn spawned_by(program: &Program, module: ModuleId, started: Started, roots: &mut
                     roots.push(Root {
                         function,
                         runs_on: RunsOn::Thread,
-                        self_parallel: repeated,
+                        self_parallel: repeated(),
                         shares_self: true,
                         own_self: false,
                         handed: Handed::Over,

@@ -64,15 +64,16 @@ fn by_itself(program: &Program, function: FuncId, hooks: &FxHashSet<FuncId>) -> 
         return Alone::Setup;
     }
     let facts = &program.modules[module.index()].facts;
-    let is_hook = hooks.contains(&function) || named_after_fork(facts.name(declaration.name));
-    if is_hook || (mentions_fork(facts) && remakes_lock(program, module, local)) { Alone::Child } else { Alone::No }
+    let is_child = hooks.contains(&function)
+        || facts.forks
+            && (named_after_fork(facts.name(declaration.name))
+                || (mentions_fork(facts) && remakes_lock(program, module, local)));
+    if is_child { Alone::Child } else { Alone::No }
 }
 
 /// A function whose callers all run alone. One that everybody may call counts only as part of what a child does.
 fn by_callers(program: &Program, function: FuncId, alone: &[Alone]) -> Alone {
-    let (module, _) = program.func_local(function);
-    let name = program.modules[module.index()].facts.name(program.function(function).name);
-    let is_private = name.starts_with('_') && !name.ends_with("__");
+    let is_private = program.function(function).flags.is_private;
     let sites = program.callers(function);
     let mut result = if is_private && !sites.is_empty() { Alone::Setup } else { Alone::No };
     for site in sites {
@@ -153,7 +154,7 @@ impl Program {
     /// Whether a step is only taken in a forked child: `if self.pid != getpid()`, `if fork() == 0`.
     pub fn is_in_child(&self, module: ModuleId, ctx: CtxIx) -> bool {
         let facts = &self.modules[module.index()].facts;
-        if !facts.mentions(sym!("getpid")) && !facts.mentions(sym!("fork")) {
+        if !facts.forks {
             return false;
         }
         facts.ctx_chain(ctx).any(|(_, ctx)| match ctx.kind {

@@ -141,6 +141,10 @@ impl Builder {
 
     pub(super) fn name_term(&mut self, name: &ast::ExprName) -> TermId {
         let sym = self.sym(&name.id);
+        self.sym_term(sym)
+    }
+
+    pub(super) fn sym_term(&mut self, sym: Sym) -> TermId {
         let at = self.scopes.name(self.scope, sym);
         self.term(Term::Name(at))
     }

@@ -17,6 +17,7 @@ impl Builder {
         let name = self.sym(&def.name.id);
         let mut flags = Self::flags_from(&def.decorator_list);
         flags.is_async = def.is_async;
+        flags.is_private = def.name.id.starts_with('_') && !def.name.id.ends_with("__");
         flags.is_deprecated |= contract::is_deprecated(&def.body);
         flags.is_under_lock = contract::is_called_under_lock(&def.body);
         let is_method = matches!(self.scopes.kind(self.scope), ScopeKind::Class(_));
@@ -28,9 +29,7 @@ impl Builder {
         self.functions[function.index()].decorators = decorators;
         self.functions[function.index()].returns = returns;
         let value = self.term(Term::Function(function));
-        let outer = self.scope;
-        self.bind(&def.name.id, def.name.range, value);
-        let var = self.scopes.bind(outer, name, def.name.range);
+        let var = self.bind_sym(name, def.name.range, value);
         self.functions[function.index()].var = Some(var);
         self.body_of(function, &def.parameters, &defaults, |builder| {
             builder.block(&def.body);
@@ -126,13 +125,12 @@ impl Builder {
     fn bind_param(&mut self, function: FuncIx, param: &ast::Parameter, kind: ParamKind, default: TermId) {
         let position = self.functions[function.index()].params.len() as u16;
         let value = self.term(Term::Param(function, position));
-        self.bind(&param.name.id, param.name.range, value);
         let name = self.sym(&param.name.id);
+        let var = self.bind_sym(name, param.name.range, value);
         let annotation = param
             .annotation
             .as_deref()
             .map_or(TermId::OPAQUE, |annotation| self.quietly(|builder| builder.expr(annotation)));
-        let var = self.scopes.bind(self.scope, name, param.name.range);
         let variable = self.scopes.var_mut(var);
         variable.annotation = annotation;
         if !default.is_opaque() {

@@ -43,6 +43,12 @@ impl Scopes {
         }
     }
 
+    /// Makes room for about `expected` names.
+    pub(super) fn fit(&mut self, expected: usize) {
+        super::fit(&mut self.bound, expected);
+        super::fit(&mut self.name_of, expected);
+    }
+
     /// Forgets all but the module's scope, and keeps the memory.
     pub(super) fn clear(&mut self) {
         self.all.clear();

@@ -5,7 +5,7 @@ use ruff_text_size::{Ranged, TextRange};
 
 use super::Builder;
 use super::scope::Declared;
-use crate::facts::{Arm, Const, CtxKind, EventKind, Import, Term, TermId, Usage, WithKind};
+use crate::facts::{Arm, Const, CtxKind, EventKind, Import, Sym, Term, TermId, Usage, VarIx, WithKind};
 
 /// Whether control reaches what follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -322,8 +322,14 @@ impl Builder {
     /// Gives a name one more value.
     pub(super) fn bind(&mut self, name: &str, range: TextRange, value: TermId) {
         let sym = self.sym(name);
+        self.bind_sym(sym, range, value);
+    }
+
+    /// The same for a name that is known; the variable it has become.
+    pub(super) fn bind_sym(&mut self, sym: Sym, range: TextRange, value: TermId) -> VarIx {
         let var = self.scopes.bind(self.scope, sym, range);
         self.scopes.var_mut(var).values.push(value);
+        var
     }
 
     /// Walks an assignment target and emits its store.
@@ -337,8 +343,9 @@ impl Builder {
             }
             Expr::Starred(starred) => self.assign(&starred.value, TermId::OPAQUE),
             Expr::Name(name) => {
-                self.bind(&name.id, name.range, value);
-                let term = self.name_term(name);
+                let sym = self.sym(&name.id);
+                self.bind_sym(sym, name.range, value);
+                let term = self.sym_term(sym);
                 self.emit(EventKind::Store(term, value), name.range);
             }
             _ => {

@@ -221,10 +221,8 @@ impl Program {
 
     /// Whether outsiders are not meant to call a function: by its name, or because it is nested.
     pub(in crate::link) fn is_private(&self, function: FuncId) -> bool {
-        let (module, _) = self.func_local(function);
         let declaration = self.function(function);
-        let name = self.modules[module.index()].facts.name(declaration.name);
         let is_nested = declaration.class.is_none() && declaration.parent.is_some_and(|parent| parent != FuncIx(0));
-        is_nested || (name.starts_with('_') && !name.ends_with("__"))
+        is_nested || declaration.flags.is_private
     }
 }

@@ -1,7 +1,7 @@
 //! How deep a text may nest, judged from its bytes alone: cheap enough for every file.
 //!
-//! The scan follows brackets, strings and comments as the lexer does, and counts every byte that could be a token of
-//! its own. Where it is not sure to see what the lexer sees (an unclosed string, a string inside the braces of another
+//! The scan follows brackets, strings and comments as the lexer does, and counts every word and every byte that could be
+//! an operator. Where it is not sure to see what the lexer sees (an unclosed string, a string inside the braces of another
 //! one), it gives up.
 //!
 //! *Invariant:* what it says is never less than what the tokens are; giving up is always right, and only slower.
@@ -55,7 +55,7 @@ static CLASSES: [Class; 256] = {
     let mut byte = 0;
     while byte < 256 {
         classes[byte] = match byte as u8 {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | 128.. => Class::Word,
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => Class::Word,
             b' ' | b'\t' | b'\x0c' => Class::Blank,
             b'(' | b'[' | b'{' => Class::Open,
             b')' | b']' | b'}' => Class::Close,
@@ -64,6 +64,7 @@ static CLASSES: [Class; 256] = {
             b'\'' | b'"' => Class::Quote,
             b'#' => Class::Hash,
             b'\\' => Class::Backslash,
+            // Letters beyond ASCII too: not every one of them is a letter to the lexer.
             _ => Class::Operator,
         };
         byte += 1;
@@ -94,6 +95,7 @@ impl Scan<'_> {
     }
 
     /// Takes one token, or what is between two.
+    #[inline]
     fn step(&mut self) -> Result<(), Doubt> {
         match CLASSES[usize::from(self.text[self.at])] {
             Class::Blank => self.at += 1,
@@ -110,6 +112,7 @@ impl Scan<'_> {
                     self.separate();
                     return self.indent();
                 }
+                self.at += run(&self.text[self.at..], Class::Blank);
             }
             Class::Quote => return self.string(),
             Class::Hash => {
@@ -118,7 +121,7 @@ impl Scan<'_> {
             }
             Class::Backslash => return self.continuation(),
             Class::Operator => {
-                self.link(1)?;
+                self.link()?;
                 self.at += 1;
             }
         }
@@ -135,9 +138,9 @@ impl Scan<'_> {
         if self.level == 0 { self.indent() } else { Ok(()) }
     }
 
-    fn link(&mut self, count: usize) -> Result<(), Doubt> {
-        self.links[self.level] += count as u32;
-        self.chained += count;
+    fn link(&mut self) -> Result<(), Doubt> {
+        self.links[self.level] += 1;
+        self.chained += 1;
         self.most.chained = self.most.chained.max(self.chained);
         if self.chained > MAX_CHAIN { self.doubt() } else { Ok(()) }
     }
@@ -148,7 +151,7 @@ impl Scan<'_> {
     }
 
     fn open(&mut self) -> Result<(), Doubt> {
-        self.link(1)?;
+        self.link()?;
         self.level += 1;
         self.most.brackets = self.most.brackets.max(self.level);
         if self.level >= MAX_BRACKETS {
@@ -161,7 +164,7 @@ impl Scan<'_> {
     fn close(&mut self) -> Result<(), Doubt> {
         if self.level == 0 {
             // One too many: a token like any other.
-            self.link(1)?;
+            self.link()?;
         } else {
             self.separate();
             self.level -= 1;
@@ -172,26 +175,16 @@ impl Scan<'_> {
 
     /// The white space a line begins with. One column per block is the least Python accepts.
     fn indent(&mut self) -> Result<(), Doubt> {
-        let start = self.at;
-        while CLASSES[usize::from(self.byte(self.at))] == Class::Blank {
-            self.at += 1;
-        }
-        self.most.indents = self.most.indents.max(self.at - start);
-        if self.at - start > MAX_INDENTS { self.doubt() } else { Ok(()) }
+        let width = run(&self.text[self.at..], Class::Blank);
+        self.at += width;
+        self.most.indents = self.most.indents.max(width);
+        if width > MAX_INDENTS { self.doubt() } else { Ok(()) }
     }
 
-    /// A name, keyword or number. A number may run into keywords: `1if x else 2`.
+    /// A name, keyword or number, or a number and the keyword it runs into: `1if x else 2`.
     fn word(&mut self) -> Result<(), Doubt> {
-        let start = self.at;
-        while CLASSES[usize::from(self.byte(self.at))] == Class::Word {
-            self.at += 1;
-        }
-        let word = &self.text[start..self.at];
-        if word[0].is_ascii_digit() {
-            let letters = word.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
-            return self.link(letters);
-        }
-        if is_link(word) { self.link(1) } else { Ok(()) }
+        self.at += run(&self.text[self.at..], Class::Word);
+        self.link()
     }
 
     /// A string from its first quote to its last.
@@ -309,14 +302,7 @@ impl Scan<'_> {
     }
 }
 
-/// Keywords that make the tree one node deeper.
-fn is_link(word: &[u8]) -> bool {
-    match word.len() {
-        2 => matches!(word, b"or" | b"if" | b"in" | b"is"),
-        3 => matches!(word, b"not" | b"and" | b"for"),
-        4 => word == b"else",
-        5 => matches!(word, b"await" | b"yield"),
-        6 => word == b"lambda",
-        _ => false,
-    }
+/// How many bytes of one class a text begins with.
+fn run(text: &[u8], class: Class) -> usize {
+    text.iter().position(|&byte| CLASSES[usize::from(byte)] != class).unwrap_or(text.len())
 }
