@@ -10,6 +10,7 @@ mod atomic;
 mod decorators;
 mod helpers;
 mod lookup;
+mod probable;
 mod set;
 mod steps;
 mod table;
@@ -47,6 +48,8 @@ pub(super) struct Locks {
     handed: Vec<FxHashMap<EventIx, LockSet>>,
     /// By function: what every caller holds, or a decorator takes.
     entry: Vec<LockSet>,
+    /// By function: what all known callers hold, whether or not others may call it too.
+    probable: Vec<LockSet>,
     /// By function: whether any lock may be held in it.
     holding: Vec<bool>,
     /// By function: whether it calls `acquire` or `release` itself.
@@ -81,6 +84,7 @@ pub(super) fn compute(program: &mut Program) {
     program.locks.escaping = helpers::escaping(program);
     helpers::enter(program);
     program.locks.holding = holding(program);
+    program.locks.probable = probable::entered(program);
 }
 
 /// By function: whether any lock may be held in it.

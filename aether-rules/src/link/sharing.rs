@@ -135,7 +135,9 @@ impl Program {
         held: &LockSet,
         matters: impl Fn(&Access) -> bool,
     ) -> Option<Conflict<'a>> {
-        let credible = |a: (&Access, ThreadOf), b: (&Access, ThreadOf)| self.come_together(a, b);
+        let credible = |a: (&Access, ThreadOf), b: (&Access, ThreadOf)| {
+            !self.are_probably_apart((access, held), b.0) && self.come_together(a, b)
+        };
         let changes = |other: &Access| matters(other) && !self.is_restart(access, other);
         self.meeting((access, held), &changes, &|access| self.threads_of(access), &credible)
     }
@@ -220,6 +222,7 @@ impl Program {
                     && !self.is_handed_out(access.function)
                     && !self.is_for_own_thread(access.place, promise)
                     && !self.is_in_quiet_phase(access, &held, &matters)
+                    && !self.is_probably_guarded(access, &held, &matters)
                     && matches!(access.receiver, Receiver::Own | Receiver::OfOwn | Receiver::Global) =>
             {
                 Some(Sharing::Promised(promise))
@@ -255,7 +258,9 @@ impl Program {
         if is_plain && self.is_decided_by_threads(access.place) {
             return None;
         }
-        (!self.is_in_quiet_phase(access, &self.held_at_access(access), &matters)).then_some(promise)
+        let held = self.held_at_access(access);
+        let is_apart = self.is_in_quiet_phase(access, &held, &matters) || self.is_probably_guarded(access, &held, &matters);
+        (!is_apart).then_some(promise)
     }
 
     /// How a reader would name a thread.
