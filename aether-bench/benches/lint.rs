@@ -87,6 +87,7 @@ fn corpus() -> Option<PathBuf> {
     Some(PathBuf::from(String::from_utf8(output.stdout).ok()?.trim()))
 }
 
+#[expect(clippy::print_stderr, reason = "says what was not run")]
 fn benches(criterion: &mut Criterion) {
     let Some(folder) = corpus() else {
         eprintln!("no corpus: name a folder of Python files in AETHER_CORPUS");

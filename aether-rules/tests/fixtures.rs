@@ -4,6 +4,8 @@
 //! touches, `# missed: CODE why` for a hazard we do not see, `# false-positive: CODE why` for noise we make.
 //! `# aether-fixture: target-version = "3.14"` and `free-threaded = true|false` in the first lines set the target.
 
+#![expect(clippy::disallowed_methods, reason = "fixtures are files; it is the engine that reads none")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -175,6 +175,7 @@ fn a_build_with_the_gil_is_not_measured_without_it() {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "says what was not run")]
 fn a_free_threaded_build_is_measured_both_ways() {
     let Some(python) = std::env::var("AETHER_FT_PYTHON").ok() else {
         eprintln!("not run: AETHER_FT_PYTHON names no free-threaded interpreter");

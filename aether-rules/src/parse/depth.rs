@@ -148,8 +148,8 @@ mod tests {
     }
 
     /// Pieces that begin, end, contain and break what strings, comments and brackets are made of, one a space apart.
-    const PIECES: &str = r##"( ) [ ] { } {{ }} ' " ''' """ f' rf" t' F""" b' r' xf' \ \' \N{DASH} # # it's( , ; : := !r ! . +
-        = a 1if 1or 0x1f2else lambda: é × $ ? % f'{a}' f"{a['b']}" f'{a:{b}}' f'{a:#x}' f'{a:">3}' f'{(a,b)!r:>{w}}' '(' ")""##;
+    const PIECES: &str = r#"( ) [ ] { } {{ }} ' " ''' """ f' rf" t' F""" b' r' xf' \ \' \N{DASH} # # it's( , ; : := !r ! . +
+        = a 1if 1or 0x1f2else lambda: é × $ ? % f'{a}' f"{a['b']}" f'{a:{b}}' f'{a:#x}' f'{a:">3}' f'{(a,b)!r:>{w}}' '(' ")""#;
 
     /// The same for what has white space in it.
     const BLANKS: &[&str] =
