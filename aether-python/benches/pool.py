@@ -97,7 +97,7 @@ def rates(done: list[float], seconds: float) -> tuple[float, float]:
 
 
 def bursts(pool: Executor, seconds: float) -> list[float]:
-    """Mean time from submission to completion of each burst of 60 tasks that sleep 10 ms, one every 400 ms (25 in 10 s)."""
+    """Mean time from submission to completion of bursts of 60 tasks that sleep 10 ms, one every 400 ms (25 in 10 s)."""
     means = []
     started = time.monotonic()
     while time.monotonic() - started < seconds:
