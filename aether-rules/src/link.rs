@@ -23,6 +23,7 @@ mod feasible;
 mod fresh;
 mod guards;
 mod handlers;
+mod handshake;
 mod holding;
 mod imports;
 mod kind;
