@@ -29,6 +29,7 @@ mod imports;
 mod kind;
 mod kinds;
 mod locks;
+mod loops;
 mod mixins;
 mod nesting;
 mod objects;

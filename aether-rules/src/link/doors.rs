@@ -35,15 +35,17 @@ struct Search<'a> {
 impl Program {
     /// Whether two threads plausibly take two steps beside each other.
     pub(super) fn come_together(&self, a: Step<'_>, b: Step<'_>) -> bool {
-        let comes = |(access, thread): Step<'_>, other: ThreadOf| match (thread, other) {
-            (ThreadOf::Main, ThreadOf::Root(root)) => self.is_users_side(access, root),
+        let comes = |(access, thread): Step<'_>, other: Step<'_>| match (thread, other.1) {
+            (ThreadOf::Main, ThreadOf::Root(root)) => {
+                self.is_users_side(access, root) && !self.are_of_one_loop(access, other.0)
+            }
             _ => true,
         };
         let is_for_one = |(access, thread): Step<'_>| match thread {
             ThreadOf::Main => self.is_one_threads(access.module, access.ctx),
             ThreadOf::Root(root) => self.is_for_one_thread(access, root),
         };
-        comes(a, b.1) && comes(b, a.1) && !(is_for_one(a) && is_for_one(b)) && !self.are_siblings(a, b)
+        comes(a, b) && comes(b, a) && !(is_for_one(a) && is_for_one(b)) && !self.are_siblings(a, b)
     }
 
     /// Whether two threads each work on an object of their own class, with an attribute that both have from one base.
@@ -162,7 +164,8 @@ impl Search<'_> {
             return true;
         }
         let program = self.program;
-        program.callers(function).iter().any(|site| {
+        let is_loops = program.is_of_handmade_loop(function, self.root);
+        program.callers(function).iter().filter(|site| !is_loops || site.receiver == Receiver::Own).any(|site| {
             let is_started = self.started.is_some_and(|(by, from)| site.caller == by && site.event > from);
             is_started || (self.passes(function, site) && self.leads_from(function, site))
         })
@@ -183,7 +186,10 @@ impl Search<'_> {
         if local == FuncIx(0) {
             return true;
         }
-        let is_inside = self.is_visited(function) || program.is_setup(function) || program.is_callback(function);
+        let is_inside = self.is_visited(function)
+            || program.is_setup(function)
+            || program.is_callback(function)
+            || program.is_of_handmade_loop(function, self.root);
         if is_inside || !is_entry(program, function) {
             return false;
         }
