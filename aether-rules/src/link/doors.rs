@@ -9,7 +9,7 @@
 use super::access::Access;
 use super::calls::{CallSite, Receiver};
 use super::kind::{ClassId, FuncId, ModuleId};
-use super::places::PlaceRoot;
+use super::places::{Place, PlaceRoot};
 use super::program::Program;
 use super::reach::is_entry;
 use super::roots::RootId;
@@ -75,19 +75,37 @@ impl Program {
         if access.function == self.root(root).function {
             return self.calls_own_root(root);
         }
-        let PlaceRoot::Attr(class, _) = access.place.root else { return true };
-        let known = self.root(root);
-        let related = |function| self.is_of_family(function, class);
-        let is_meant = self.is_surely_on_main(access.function)
-            || self.promise_of(access.place).is_some()
-            || related(known.function)
-            || known.started.is_some_and(|started| related(started.by));
+        let is_meant = self.promise_of(access.place).is_some()
+            || self.is_near(access.place, root)
+            || self.is_run_by_a_module(access.function)
+            || self.is_run_beside(access.function, root);
+        let PlaceRoot::Attr(class, _) = access.place.root else { return is_meant };
         if !is_meant || self.is_while_stopped(access) || self.is_before_own_start(access) || self.is_after_join(access)
         {
             return false;
         }
         let started = self.lifetime(root).map(|lifetime| (lifetime.by, lifetime.from));
         Search { program: self, root, class, started, seen: Vec::new(), holders: Vec::new() }.leads_to(access.function)
+    }
+
+    /// Whether a place and the thread of a root belong together: the place's class runs or starts the thread, or its
+    /// module does.
+    fn is_near(&self, place: Place, root: RootId) -> bool {
+        let known = self.root(root);
+        let mut functions = [Some(known.function), known.started.map(|started| started.by)].into_iter().flatten();
+        match place.root {
+            PlaceRoot::Attr(class, _) | PlaceRoot::ClassAttr(class, _) => {
+                functions.any(|function| self.is_of_family(function, class))
+            }
+            PlaceRoot::Global(module, _) | PlaceRoot::Cell(module, _) => {
+                functions.any(|function| self.func_local(function).0 == module)
+            }
+        }
+    }
+
+    /// Whether the starter of a thread calls a function, directly or not, once the thread runs.
+    fn is_run_beside(&self, function: FuncId, root: RootId) -> bool {
+        self.lifetime(root).is_some_and(|lifetime| self.runs_during(function, lifetime, &mut Vec::new()))
     }
 
     /// Whether a function's methods work on objects of a class, or of one related to it.

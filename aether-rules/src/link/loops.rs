@@ -28,7 +28,7 @@ impl Program {
     }
 
     /// Whether a module's body runs a function: `asyncio.run(main())`.
-    fn is_run_by_a_module(&self, function: FuncId) -> bool {
+    pub(super) fn is_run_by_a_module(&self, function: FuncId) -> bool {
         let (mut seen, mut next) = (vec![function], 0);
         while let Some(&at) = seen.get(next) {
             if self.func_local(at).1 == FuncIx(0) || seen.len() > MAX_SEEN {
