@@ -77,7 +77,7 @@ impl Program {
         }
         let is_meant = self.promise_of(access.place).is_some()
             || self.is_near(access.place, root)
-            || self.is_run_by_a_module(access.function)
+            || self.is_run_by_a_program(access.function)
             || self.is_run_beside(access.function, root);
         let PlaceRoot::Attr(class, _) = access.place.root else { return is_meant };
         if !is_meant || self.is_while_stopped(access) || self.is_before_own_start(access) || self.is_after_join(access)
@@ -105,7 +105,8 @@ impl Program {
 
     /// Whether the starter of a thread calls a function, directly or not, once the thread runs.
     fn is_run_beside(&self, function: FuncId, root: RootId) -> bool {
-        self.lifetime(root).is_some_and(|lifetime| self.runs_during(function, lifetime, &mut Vec::new()))
+        let Some(lifetime) = self.lifetime(root) else { return false };
+        self.is_reached_by(function, &|site| site.caller == lifetime.by && site.event > lifetime.from)
     }
 
     /// Whether a function's methods work on objects of a class, or of one related to it.

@@ -6,17 +6,21 @@
 //!
 //! *Invariant:* a function that a known thread other than a loop's runs is not the loop's.
 
+use rustc_hash::FxHashSet;
+
 use super::access::Access;
-use super::kind::{ClassId, FuncId};
+use super::calls::CallSite;
+use super::kind::{ClassId, FuncId, ModuleId};
 use super::program::Program;
 use super::roots::RootId;
-use crate::facts::FuncIx;
+use crate::facts::{Arm, Comparison, CtxIx, CtxKind, FuncIx, NameTarget, Term};
 use crate::model::RunsOn;
+use crate::sym;
 
 /// How many calls are followed upwards.
 const MAX_DEPTH: usize = 3;
-/// How many functions are looked at, at most, on the way up to a module's body; beyond, one is taken to be there.
-const MAX_SEEN: usize = 64;
+/// How many functions are looked at, at most, on the way up to a program's main part.
+const MAX_SEEN: usize = 512;
 
 impl Program {
     /// Whether two accesses, one of a thread and one of the main thread, are steps of one event loop as far as anybody
@@ -24,22 +28,49 @@ impl Program {
     pub(super) fn are_of_one_loop(&self, main: &Access, other: &Access) -> bool {
         self.is_in_coroutine(other.function, 0)
             && self.is_in_coroutine(main.function, 0)
-            && !self.is_run_by_a_module(main.function)
+            && !self.is_run_by_a_program(main.function)
     }
 
-    /// Whether a module's body runs a function: `asyncio.run(main())`.
-    pub(super) fn is_run_by_a_module(&self, function: FuncId) -> bool {
-        let (mut seen, mut next) = (vec![function], 0);
-        while let Some(&at) = seen.get(next) {
-            if self.func_local(at).1 == FuncIx(0) || seen.len() > MAX_SEEN {
-                return true;
+    /// Whether a program's main part runs a function: `if __name__ == "__main__": asyncio.run(main())`. What a module
+    /// does while it is imported comes before anybody starts a thread.
+    pub(super) fn is_run_by_a_program(&self, function: FuncId) -> bool {
+        self.is_reached_by(function, &|site| {
+            let (module, local) = self.func_local(site.caller);
+            local == FuncIx(0) && self.is_programs(module, site.ctx)
+        })
+    }
+
+    /// Whether some call of one sort leads to a function, directly or not, as far as calls are resolved.
+    pub(super) fn is_reached_by(&self, function: FuncId, is_sort: &dyn Fn(&CallSite) -> bool) -> bool {
+        let mut seen: FxHashSet<FuncId> = [function].into_iter().collect();
+        let mut pending = vec![function];
+        while let Some(at) = pending.pop() {
+            for site in self.callers(at) {
+                if is_sort(site) {
+                    return true;
+                }
+                if seen.len() < MAX_SEEN && seen.insert(site.caller) {
+                    pending.push(site.caller);
+                }
             }
-            let above = self.callers(at).iter().map(|site| site.caller);
-            let above: Vec<FuncId> = above.filter(|caller| !seen.contains(caller)).collect();
-            seen.extend(above);
-            next += 1;
         }
         false
+    }
+
+    /// Whether a step of a module's body is only taken when the module is run as a program.
+    fn is_programs(&self, module: ModuleId, ctx: CtxIx) -> bool {
+        let facts = &self.module(module).facts;
+        let is_name = |term| {
+            let Term::Name(name) = facts.terms.get(term) else { return false };
+            facts.name_targets[name.index()] == NameTarget::Free(sym!("__name__"))
+        };
+        self.module(module).path.ends_with("__main__.py")
+            || facts.ctx_chain(ctx).any(|(_, ctx)| match ctx.kind {
+                CtxKind::Branch(test, Arm::Then) => {
+                    matches!(facts.terms.get(test), Term::Compare(Comparison::Eq, a, b) if is_name(a) || is_name(b))
+                }
+                _ => false,
+            })
     }
 
     /// Whether a function is a coroutine, or is called by coroutines alone.

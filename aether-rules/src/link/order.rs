@@ -205,7 +205,7 @@ impl Program {
     }
 
     /// Whether the starter calls `function`, directly or not, after it has started the thread.
-    pub(super) fn runs_during(&self, function: FuncId, lifetime: Lifetime, seen: &mut Vec<FuncId>) -> bool {
+    fn runs_during(&self, function: FuncId, lifetime: Lifetime, seen: &mut Vec<FuncId>) -> bool {
         const MAX_SEEN: usize = 64;
         if seen.contains(&function) {
             return false;
