@@ -9,7 +9,7 @@
 use super::access::Access;
 use super::calls::{CallSite, Receiver};
 use super::kind::{ClassId, FuncId, ModuleId};
-use super::places::PlaceRoot;
+use super::places::{Place, PlaceRoot};
 use super::program::Program;
 use super::reach::is_entry;
 use super::roots::RootId;
@@ -35,15 +35,17 @@ struct Search<'a> {
 impl Program {
     /// Whether two threads plausibly take two steps beside each other.
     pub(super) fn come_together(&self, a: Step<'_>, b: Step<'_>) -> bool {
-        let comes = |(access, thread): Step<'_>, other: ThreadOf| match (thread, other) {
-            (ThreadOf::Main, ThreadOf::Root(root)) => self.is_users_side(access, root),
+        let comes = |(access, thread): Step<'_>, other: Step<'_>| match (thread, other.1) {
+            (ThreadOf::Main, ThreadOf::Root(root)) => {
+                self.is_users_side(access, root) && !self.are_of_one_loop(access, other.0)
+            }
             _ => true,
         };
         let is_for_one = |(access, thread): Step<'_>| match thread {
             ThreadOf::Main => self.is_one_threads(access.module, access.ctx),
             ThreadOf::Root(root) => self.is_for_one_thread(access, root),
         };
-        comes(a, b.1) && comes(b, a.1) && !(is_for_one(a) && is_for_one(b)) && !self.are_siblings(a, b)
+        comes(a, b) && comes(b, a) && !(is_for_one(a) && is_for_one(b)) && !self.are_siblings(a, b)
     }
 
     /// Whether two threads each work on an object of their own class, with an attribute that both have from one base.
@@ -73,19 +75,38 @@ impl Program {
         if access.function == self.root(root).function {
             return self.calls_own_root(root);
         }
-        let PlaceRoot::Attr(class, _) = access.place.root else { return true };
-        let known = self.root(root);
-        let related = |function| self.is_of_family(function, class);
-        let is_meant = self.is_surely_on_main(access.function)
-            || self.promise_of(access.place).is_some()
-            || related(known.function)
-            || known.started.is_some_and(|started| related(started.by));
+        let is_meant = self.promise_of(access.place).is_some()
+            || self.is_near(access.place, root)
+            || self.is_run_by_a_program(access.function)
+            || self.is_run_beside(access.function, root);
+        let PlaceRoot::Attr(class, _) = access.place.root else { return is_meant };
         if !is_meant || self.is_while_stopped(access) || self.is_before_own_start(access) || self.is_after_join(access)
         {
             return false;
         }
         let started = self.lifetime(root).map(|lifetime| (lifetime.by, lifetime.from));
         Search { program: self, root, class, started, seen: Vec::new(), holders: Vec::new() }.leads_to(access.function)
+    }
+
+    /// Whether a place and the thread of a root belong together: the place's class runs or starts the thread, or its
+    /// module does.
+    fn is_near(&self, place: Place, root: RootId) -> bool {
+        let known = self.root(root);
+        let mut functions = [Some(known.function), known.started.map(|started| started.by)].into_iter().flatten();
+        match place.root {
+            PlaceRoot::Attr(class, _) | PlaceRoot::ClassAttr(class, _) => {
+                functions.any(|function| self.is_of_family(function, class))
+            }
+            PlaceRoot::Global(module, _) | PlaceRoot::Cell(module, _) => {
+                functions.any(|function| self.func_local(function).0 == module)
+            }
+        }
+    }
+
+    /// Whether the starter of a thread calls a function, directly or not, once the thread runs.
+    fn is_run_beside(&self, function: FuncId, root: RootId) -> bool {
+        let Some(lifetime) = self.lifetime(root) else { return false };
+        self.is_reached_by(function, &|site| site.caller == lifetime.by && site.event > lifetime.from)
     }
 
     /// Whether a function's methods work on objects of a class, or of one related to it.
@@ -162,7 +183,8 @@ impl Search<'_> {
             return true;
         }
         let program = self.program;
-        program.callers(function).iter().any(|site| {
+        let is_loops = program.is_of_handmade_loop(function, self.root);
+        program.callers(function).iter().filter(|site| !is_loops || site.receiver == Receiver::Own).any(|site| {
             let is_started = self.started.is_some_and(|(by, from)| site.caller == by && site.event > from);
             is_started || (self.passes(function, site) && self.leads_from(function, site))
         })
@@ -183,7 +205,10 @@ impl Search<'_> {
         if local == FuncIx(0) {
             return true;
         }
-        let is_inside = self.is_visited(function) || program.is_setup(function) || program.is_callback(function);
+        let is_inside = self.is_visited(function)
+            || program.is_setup(function)
+            || program.is_callback(function)
+            || program.is_of_handmade_loop(function, self.root);
         if is_inside || !is_entry(program, function) {
             return false;
         }

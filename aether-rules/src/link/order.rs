@@ -142,8 +142,12 @@ impl Program {
     pub fn ordered(&self, a: (&Access, ThreadOf), b: (&Access, ThreadOf)) -> bool {
         match (a.1, b.1) {
             (ThreadOf::Main, ThreadOf::Main) => true,
-            (ThreadOf::Main, ThreadOf::Root(root)) => self.main_ordered(a.0, root),
-            (ThreadOf::Root(root), ThreadOf::Main) => self.main_ordered(b.0, root),
+            (ThreadOf::Main, ThreadOf::Root(root)) => {
+                self.main_ordered(a.0, root) || self.is_before_handshake(b.0, root, a.0)
+            }
+            (ThreadOf::Root(root), ThreadOf::Main) => {
+                self.main_ordered(b.0, root) || self.is_before_handshake(a.0, root, b.0)
+            }
             (ThreadOf::Root(x), ThreadOf::Root(y)) if x == y => !self.overlaps_itself(x),
             (ThreadOf::Root(x), ThreadOf::Root(y)) => self.roots_ordered(x, y),
         }

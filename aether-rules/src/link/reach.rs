@@ -34,7 +34,6 @@ pub(super) struct Reach {
     visits: Vec<SmallVec<[Visit; 1]>>,
     main: Vec<bool>,
     maybe_main: Vec<bool>,
-    sure_main: Vec<bool>,
 }
 
 /// Spreads every root over the call graph.
@@ -52,7 +51,6 @@ pub(super) fn propagate(program: &mut Program) {
         visits: vec![SmallVec::new(); count],
         main: vec![false; count],
         maybe_main: vec![false; count],
-        sure_main: vec![false; count],
     };
     let mut is_root = vec![false; count];
     for (id, root) in program.roots() {
@@ -121,16 +119,12 @@ fn main_thread(program: &Program, reach: &mut Reach, callees: &[Vec<(FuncId, Cal
     let unclaimed = entries.iter().copied().filter(|&id| is_free(reach, id)).collect();
     run_on(&mut reach.main, callees, unclaimed);
     run_on(&mut reach.maybe_main, callees, entries);
-    let bodies = program.modules().map(|(id, _)| program.func_id(id, FuncIx(0)));
     // A body that starts a thread goes on beside it; any other is over before there are threads.
     let is_body = |function: FuncId| program.func_local(function).1 == FuncIx(0);
     let started = program.roots.iter().filter_map(|root| root.started).map(|started| started.by);
     for body in started.filter(|by| is_body(*by)) {
         reach.main[body.index()] = true;
     }
-    let starters = program.roots.iter().filter_map(|root| root.started).map(|started| started.by);
-    let starters = starters.filter(|by| reach.main[by.index()]);
-    run_on(&mut reach.sure_main, callees, bodies.chain(starters).collect());
 }
 
 /// Marks functions, and whatever they call.
@@ -171,11 +165,6 @@ impl Program {
     /// Whether a user might run a function on the main thread because its name is public.
     pub(super) fn may_be_on_main(&self, function: FuncId) -> bool {
         self.reach.maybe_main[function.index()]
-    }
-
-    /// Whether the main thread runs a function because a module's body or a function that starts threads calls it.
-    pub(super) fn is_surely_on_main(&self, function: FuncId) -> bool {
-        self.reach.sure_main[function.index()]
     }
 
     /// The roots that reach a function and run on a thread other than the main one.

@@ -215,7 +215,7 @@ impl Program {
             let threads_of = |access: &Access| self.threads_with(access, |function| self.may_be_on_main(function));
             return self.meeting((access, &held), &matters, &threads_of, &|_, _| true).map(|_| Sharing::Possible);
         }
-        let on_loop = self.function(access.function).flags.is_async;
+        let on_loop = self.is_loops_own(access.function);
         match self.promise_of(access.place) {
             Some(promise)
                 if !on_loop
