@@ -2,8 +2,9 @@
 
 use crate::check_then_act::{self, Hazard, Lazy};
 use crate::declare_rule;
-use crate::link::{Access, AccessKind, Answer, Asked, Check, Place, Sharing, Touch};
-use crate::{Confidence, Finding, Findings, RuleContext};
+use crate::facts::{EventKind, Sym, Term};
+use crate::link::{Access, AccessKind, Answer, Asked, Check, Place, PlaceRoot, Sharing, Touch};
+use crate::{Confidence, Finding, Findings, RuleContext, sym};
 
 declare_rule! {
     /// ## What it does
@@ -51,7 +52,8 @@ declare_rule! {
     ///
     /// ## Limits
     /// Two equal instances often do no harm: without threads and without a promise of thread safety it is shown under
-    /// `--all` only, except where `C(…)` itself looks up instances by key or hands out one that is not complete. So is
+    /// `--all` only, except where `C(…)` itself looks up instances by key or hands out one that is not complete and that
+    /// changes later. So is
     /// an instance that module level makes at import.
     ///
     /// ## References
@@ -92,8 +94,47 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
 /// that is not complete yet.
 fn is_promised_by_its_shape(cx: &RuleContext<'_>, act: &Access, check: Check) -> bool {
     let AccessKind::Write(touch, value) = act.kind else { return false };
-    let is_early = || check_then_act::built_afterwards(cx, act, &Lazy { value, check }).is_some();
+    let is_early = || {
+        check_then_act::built_afterwards(cx, act, &Lazy { value, check }).is_some() && changes_later(cx, act)
+    };
     check_then_act::is_where_instances_are_made(cx, act) && (matches!(touch, Touch::Element(_)) || is_early())
+}
+
+/// Whether a method of the class changes anything once the instance is made: two that never change are as good as one.
+fn changes_later(cx: &RuleContext<'_>, act: &Access) -> bool {
+    const CHANGES: [Sym; 8] = [
+        sym!("append"),
+        sym!("add"),
+        sym!("update"),
+        sym!("setdefault"),
+        sym!("pop"),
+        sym!("remove"),
+        sym!("clear"),
+        sym!("extend"),
+    ];
+    let PlaceRoot::ClassAttr(class, _) = act.place.root else { return true };
+    let (module, local) = cx.program.class_local(class);
+    let facts = &cx.program.module(module).facts;
+    let (_, maker) = cx.program.func_local(act.function);
+    let is_part_of_making = |name: Sym| {
+        facts.events_of(maker).iter().any(|event| match event.kind {
+            EventKind::Call(call) => facts.callee_name(call) == Some(name),
+            _ => false,
+        })
+    };
+    facts.classes[local.index()].methods.iter().any(|&method| {
+        let name = facts.functions[method.index()].name;
+        let is_setup = cx.program.is_setup(cx.program.func_id(module, method)) || method == maker;
+        !is_setup
+            && !is_part_of_making(name)
+            && facts.events_of(method).iter().any(|event| match event.kind {
+                EventKind::Store(target, _) | EventKind::Augment(target, _) | EventKind::Delete(target) => {
+                    matches!(facts.terms.get(target), Term::Attr(..) | Term::Item(..))
+                }
+                EventKind::Call(call) => facts.callee_name(call).is_some_and(|name| CHANGES.contains(&name)),
+                _ => false,
+            })
+    })
 }
 
 fn describe(cx: &RuleContext<'_>, place: Place, hazard: &Hazard<'_>) -> Finding {
