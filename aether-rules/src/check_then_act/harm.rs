@@ -2,9 +2,9 @@
 //!
 //! *Invariant:* what is said here only ever makes a finding less sure.
 
-use crate::{RuleContext, qual};
 use crate::facts::{CallIx, Event, EventIx, EventKind, Term, TermId, Usage};
-use crate::link::{Access, Check, FuncId, LockSet};
+use crate::link::{Access, Check, LockSet};
+use crate::{RuleContext, qual};
 
 /// Whether a call only tells somebody: a log, or the threads that wait for an event.
 pub(super) fn is_word(cx: &RuleContext<'_>, act: &Access, call: CallIx) -> bool {
@@ -83,14 +83,8 @@ fn tells(cx: &RuleContext<'_>, act: &Access, call: CallIx) -> bool {
 /// Whether all who are seen to call the function of an access exclude each other, with a lock or a decorator that is one
 /// by its name. Others might call it, too: that is no proof.
 pub(crate) fn callers_exclude(cx: &RuleContext<'_>, act: &Access) -> bool {
-    are_excluded(cx, act.function, 0)
-}
-
-fn are_excluded(cx: &RuleContext<'_>, function: FuncId, depth: usize) -> bool {
-    const MAX_HOPS: usize = 2;
-    let sites = cx.program.callers(function).iter();
-    let sites: Vec<_> =
-        sites.filter(|site| site.caller != function && !cx.program.is_setup(site.caller)).collect();
+    let sites = cx.program.callers(act.function).iter();
+    let sites: Vec<_> = sites.filter(|site| site.caller != act.function && !cx.program.is_setup(site.caller)).collect();
     let held: Vec<LockSet> = sites
         .iter()
         .map(|site| cx.program.held(cx.program.func_local(site.caller).0, site.caller, site.event))
@@ -98,9 +92,7 @@ fn are_excluded(cx: &RuleContext<'_>, function: FuncId, depth: usize) -> bool {
     let common = held.iter().find(|held| !held.is_empty());
     !sites.is_empty()
         && sites.iter().zip(&held).all(|(site, held)| {
-            common.is_some_and(|common| held.meets(common))
-                || cx.program.is_synchronized(site.caller)
-                || (depth < MAX_HOPS && are_excluded(cx, site.caller, depth + 1))
+            common.is_some_and(|common| held.meets(common)) || cx.program.is_synchronized(site.caller)
         })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::declare_rule;
 use crate::facts::{CallIx, CtxIx, CtxKind, EventKind, ModuleFacts, Sym, Term, TermId};
-use crate::link::{Kind, ModuleId, Program};
+use crate::link::{Callee, Kind, ModuleId, Program, Receiver};
 use crate::model::{Blocking, Role};
 use crate::on_loop::{self, OnLoop, Site};
 use crate::{Confidence, Finding, Findings, RuleContext, naming, qual, sym};
@@ -127,11 +127,26 @@ fn was_asked_before(program: &Program, found: &OnLoop) -> bool {
         facts.events_of(local).iter().any(|event| match event.kind {
             EventKind::Call(call) => {
                 let site = Site { module, function, call };
-                is_answer(program, found.site, site, event.ctx)
+                answers_through(program, site, &waiting)
+                    || is_answer(program, found.site, site, event.ctx)
                     && name_of(site).is_some_and(|asked| asked == waiting || polls_owner(facts, call, event.ctx, &asked, &waiting))
             }
             _ => false,
         })
+    })
+}
+
+/// Whether a call asks through a method of its own: `if not self.sending(): return`, which asks `self.queue.empty()`.
+fn answers_through(program: &Program, asked: Site, waiting: &str) -> bool {
+    let Callee::Function(helper, Receiver::Own) = program.callee(asked.module, asked.call) else { return false };
+    let (module, local) = program.func_local(helper);
+    let facts = &program.module(module).facts;
+    facts.events_of(local).iter().any(|event| match event.kind {
+        EventKind::Call(call) => {
+            facts.callee_name(call).is_some_and(|name| QUESTIONS.contains(&name))
+                && naming::dotted(facts, facts.receiver_of(call)).is_some_and(|name| name == waiting)
+        }
+        _ => false,
     })
 }
 

@@ -90,6 +90,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
             let on_thread = cx.program.thread_visits(function).next().is_some();
             let confidence = match leak {
                 _ if acquire.is_gate(function) => Confidence::Low,
+                Leak::OnlyOnError(_) if acquire.is_passed_on() => Confidence::Low,
                 Leak::Never => Confidence::Medium,
                 _ if on_thread => Confidence::High,
                 _ => Confidence::Medium,
@@ -216,6 +217,16 @@ impl<'a> Acquire<'a> {
         let PlaceRoot::Cell(module, var) = self.cx.program.lock(self.lock).place.root else { return false };
         let facts = &self.cx.program.module(module).facts;
         matches!(facts.var_scope(var), ScopeKind::Function(owner) if self.cx.program.func_id(module, owner) == function)
+    }
+
+    /// Whether what the function hands out after the acquisition, a closure or a method, gives the lock back.
+    fn is_passed_on(&self) -> bool {
+        let (cx, facts) = (self.cx, self.cx.facts());
+        let args = self.cx.events(self.local).filter(|(at, _)| *at > self.at).flat_map(|(_, event)| match event.kind {
+            EventKind::Call(call) => facts.args_of(call),
+            _ => &[],
+        });
+        args.flat_map(|arg| cx.program.callbacks(cx.module, arg.value)).any(|given| releases_itself(cx, given, self.lock))
     }
 
     /// Whether the lock is given back on the way to a step, and not taken again.
