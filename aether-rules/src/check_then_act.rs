@@ -14,7 +14,7 @@ use crate::{qual, sym};
 mod harm;
 mod singleton;
 
-pub(crate) use harm::{callers_exclude, does_harm, does_work, is_called_at_import};
+pub(crate) use harm::{callers_exclude, changes_once_made, does_harm, does_work, is_called_at_import};
 pub(crate) use singleton::{is_made_at_import, is_singleton, is_where_instances_are_made};
 
 /// How many further sites of the same hazard are shown.

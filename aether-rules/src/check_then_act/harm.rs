@@ -2,9 +2,9 @@
 //!
 //! *Invariant:* what is said here only ever makes a finding less sure.
 
-use crate::facts::{CallIx, Event, EventIx, EventKind, Term, TermId, Usage};
-use crate::link::{Access, Check, LockSet};
-use crate::{RuleContext, qual};
+use crate::facts::{CallIx, Event, EventIx, EventKind, Sym, Term, TermId, Usage};
+use crate::link::{Access, Check, ClassId, FuncId, LockSet};
+use crate::{RuleContext, qual, sym};
 
 /// Whether a call only tells somebody: a log, or the threads that wait for an event.
 pub(super) fn is_word(cx: &RuleContext<'_>, act: &Access, call: CallIx) -> bool {
@@ -91,9 +91,68 @@ pub(crate) fn callers_exclude(cx: &RuleContext<'_>, act: &Access) -> bool {
         .collect();
     let common = held.iter().find(|held| !held.is_empty());
     !sites.is_empty()
+        && !is_kept(cx, act)
         && sites.iter().zip(&held).all(|(site, held)| {
             common.is_some_and(|common| held.meets(common)) || cx.program.is_synchronized(site.caller)
         })
+}
+
+/// Whether a name or an argument holds the function of an access: who calls it then is not seen.
+fn is_kept(cx: &RuleContext<'_>, act: &Access) -> bool {
+    let declaration = cx.program.function(act.function);
+    let facts = &cx.program.module(act.module).facts;
+    let is_named = |value: TermId| matches!(facts.terms.get(value), Term::Attr(_, name) if name == declaration.name);
+    let is_it = |value: TermId| match facts.terms.get(value) {
+        Term::Either(one, other) | Term::Or(one, other) => is_named(one) || is_named(other),
+        _ => is_named(value),
+    };
+    let in_name = || facts.vars.iter().any(|var| var.values.iter().any(|&value| is_it(value)));
+    !declaration.flags.is_property && (in_name() || facts.args.iter().any(|arg| is_it(arg.value)))
+}
+
+/// Whether a method changes the objects of a class once they are made: two that never change are as good as one.
+pub(crate) fn changes_once_made(cx: &RuleContext<'_>, class: ClassId, maker: FuncId) -> bool {
+    cx.program.class(class).mro.iter().any(|&ancestor| {
+        let (module, local) = cx.program.class_local(ancestor);
+        let methods = cx.program.module(module).facts.classes[local.index()].methods.iter();
+        methods.map(|&method| cx.program.func_id(module, method)).any(|method| {
+            method != maker && !cx.program.is_setup(method) && !calls_by_name(cx, maker, method) && changes(cx, method)
+        })
+    })
+}
+
+/// Whether a function calls something of the name of another one.
+fn calls_by_name(cx: &RuleContext<'_>, caller: FuncId, callee: FuncId) -> bool {
+    let (module, local) = cx.program.func_local(caller);
+    let facts = &cx.program.module(module).facts;
+    let name = cx.program.function(callee).name;
+    facts.events_of(local).iter().any(|event| match event.kind {
+        EventKind::Call(call) => facts.callee_name(call) == Some(name),
+        _ => false,
+    })
+}
+
+/// Whether a function stores in an object or a container, or calls a method that changes one.
+fn changes(cx: &RuleContext<'_>, function: FuncId) -> bool {
+    const METHODS: [Sym; 8] = [
+        sym!("append"),
+        sym!("add"),
+        sym!("update"),
+        sym!("setdefault"),
+        sym!("pop"),
+        sym!("remove"),
+        sym!("clear"),
+        sym!("extend"),
+    ];
+    let (module, local) = cx.program.func_local(function);
+    let facts = &cx.program.module(module).facts;
+    facts.events_of(local).iter().any(|event| match event.kind {
+        EventKind::Store(target, _) | EventKind::Augment(target, _) | EventKind::Delete(target) => {
+            matches!(facts.terms.get(target), Term::Attr(..) | Term::Item(..))
+        }
+        EventKind::Call(call) => facts.callee_name(call).is_some_and(|name| METHODS.contains(&name)),
+        _ => false,
+    })
 }
 
 /// Whether only module level is seen to call the function of an access.

@@ -146,7 +146,10 @@ fn believable(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy, sharing: &Sharing
 /// Whether the objects two threads make differ in nothing: of a class whose objects never change once they are made.
 fn is_alike(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy) -> bool {
     matches!(cx.program.kind(act.module, lazy.value), Kind::Instance(class)
-        if !cx.program.class(class).attrs.is_empty() && cx.program.is_value_class(class))
+        if !cx.program.class(class).attrs.is_empty()
+            && cx.program.is_value_class(class)
+            && cx.program.lib_bases(class).is_empty()
+            && !check_then_act::changes_once_made(cx, class, act.function))
 }
 
 /// Whether an object makes itself the default while it is made ready: it exists either way.

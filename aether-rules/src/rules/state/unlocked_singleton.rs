@@ -2,9 +2,8 @@
 
 use crate::check_then_act::{self, Hazard, Lazy};
 use crate::declare_rule;
-use crate::facts::{EventKind, Sym, Term};
 use crate::link::{Access, AccessKind, Answer, Asked, Check, Place, PlaceRoot, Sharing, Touch};
-use crate::{Confidence, Finding, Findings, RuleContext, sym};
+use crate::{Confidence, Finding, Findings, RuleContext};
 
 declare_rule! {
     /// ## What it does
@@ -100,41 +99,12 @@ fn is_promised_by_its_shape(cx: &RuleContext<'_>, act: &Access, check: Check) ->
     check_then_act::is_where_instances_are_made(cx, act) && (matches!(touch, Touch::Element(_)) || is_early())
 }
 
-/// Whether a method of the class changes anything once the instance is made: two that never change are as good as one.
+/// Whether a method of the class changes anything once the instance is made.
 fn changes_later(cx: &RuleContext<'_>, act: &Access) -> bool {
-    const CHANGES: [Sym; 8] = [
-        sym!("append"),
-        sym!("add"),
-        sym!("update"),
-        sym!("setdefault"),
-        sym!("pop"),
-        sym!("remove"),
-        sym!("clear"),
-        sym!("extend"),
-    ];
-    let PlaceRoot::ClassAttr(class, _) = act.place.root else { return true };
-    let (module, local) = cx.program.class_local(class);
-    let facts = &cx.program.module(module).facts;
-    let (_, maker) = cx.program.func_local(act.function);
-    let is_part_of_making = |name: Sym| {
-        facts.events_of(maker).iter().any(|event| match event.kind {
-            EventKind::Call(call) => facts.callee_name(call) == Some(name),
-            _ => false,
-        })
-    };
-    facts.classes[local.index()].methods.iter().any(|&method| {
-        let name = facts.functions[method.index()].name;
-        let is_setup = cx.program.is_setup(cx.program.func_id(module, method)) || method == maker;
-        !is_setup
-            && !is_part_of_making(name)
-            && facts.events_of(method).iter().any(|event| match event.kind {
-                EventKind::Store(target, _) | EventKind::Augment(target, _) | EventKind::Delete(target) => {
-                    matches!(facts.terms.get(target), Term::Attr(..) | Term::Item(..))
-                }
-                EventKind::Call(call) => facts.callee_name(call).is_some_and(|name| CHANGES.contains(&name)),
-                _ => false,
-            })
-    })
+    match act.place.root {
+        PlaceRoot::ClassAttr(class, _) => check_then_act::changes_once_made(cx, class, act.function),
+        _ => true,
+    }
 }
 
 fn describe(cx: &RuleContext<'_>, place: Place, hazard: &Hazard<'_>) -> Finding {
