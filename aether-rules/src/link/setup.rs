@@ -61,7 +61,10 @@ fn by_itself(program: &Program, function: FuncId, hooks: &FxHashSet<FuncId>) -> 
         sym!("__set_name__"),
     ];
     // What is there for tests runs between two of them.
-    if declaration.flags.is_for_tests || local == FuncIx(0) || (declaration.class.is_some() && constructs.contains(&declaration.name)) {
+    if declaration.flags.is_for_tests
+        || local == FuncIx(0)
+        || (declaration.class.is_some() && constructs.contains(&declaration.name))
+    {
         return Alone::Setup;
     }
     let facts = &program.modules[module.index()].facts;

@@ -143,7 +143,9 @@ fn was_asked_before(program: &Program, found: &OnLoop) -> bool {
                 let site = Site { module, function, call };
                 answers_through(program, site, &waiting)
                     || is_answer(program, found.site, site, event.ctx)
-                    && name_of(site).is_some_and(|asked| asked == waiting || polls_owner(facts, call, event.ctx, &asked, &waiting))
+                        && name_of(site).is_some_and(|asked| {
+                            asked == waiting || polls_owner(facts, call, event.ctx, &asked, &waiting)
+                        })
             }
             _ => false,
         })
