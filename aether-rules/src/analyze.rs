@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use ruff_text_size::TextRange;
 
+use crate::accepted;
 use crate::context::RuleContext;
 use crate::diagnostic::{AnalyzedFile, Diagnostic, Report, Statistics};
 use crate::facts::{self, CommentKind, ModuleFacts};
@@ -129,7 +130,11 @@ fn run(sources: &dyn Sources) -> Report {
     let checked: Vec<(Vec<Diagnostic>, usize)> = found
         .into_par_iter()
         .enumerate()
-        .map(|(index, findings)| settle(&program, ModuleId::at(index), &report.files[index], &findings))
+        .map(|(index, mut findings)| {
+            let (module, file) = (ModuleId::at(index), &report.files[index]);
+            accepted::forgive(&mut findings, &program.module(module).facts.comments, &file.text);
+            settle(&program, module, file, &findings)
+        })
         .collect();
     for (diagnostics, suppressed) in checked {
         report.diagnostics.extend(diagnostics);

@@ -11,8 +11,10 @@ use crate::rule::Confidence;
 use crate::{Finding, Findings, RuleContext};
 use crate::{qual, sym};
 
+mod harm;
 mod singleton;
 
+pub(crate) use harm::{callers_exclude, changes_once_made, does_harm, does_work, is_called_at_import};
 pub(crate) use singleton::{is_made_at_import, is_singleton, is_where_instances_are_made};
 
 /// How many further sites of the same hazard are shown.
@@ -38,6 +40,7 @@ impl<'a> Hazard<'a> {
         let excused = promised
             && (evidence::assumes_lock(cx.program, act.function)
                 || is_lifecycle(cx, act)
+                || callers_exclude(cx, act)
                 || !is_covered(cx, act)
                 || cx.program.is_one_turn(act, &check));
         let confidence = if excused { Confidence::Low } else { sharing.confidence() };
@@ -302,7 +305,7 @@ pub(crate) fn built_afterwards(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy) 
             },
             EventKind::Call(call) => match facts.terms.get(facts.calls[call.index()].callee) {
                 Term::Attr(base, method) => {
-                    (is_flag && !is_word(cx, act, call)) || (is_it(base) && is_building(facts.name(method)))
+                    (is_flag && !harm::is_word(cx, act, call)) || (is_it(base) && is_building(facts.name(method)))
                 }
                 _ => is_flag,
             },
@@ -340,37 +343,6 @@ fn is_building(method: &str) -> bool {
         "subscribe",
     ];
     STARTS.iter().any(|start| method.trim_start_matches('_').starts_with(start))
-}
-
-/// Whether a call only tells somebody: a log, or the threads that wait for an event.
-fn is_word(cx: &RuleContext<'_>, act: &Access, call: crate::facts::CallIx) -> bool {
-    let facts = &cx.program.module(act.module).facts;
-    match facts.terms.get(facts.calls[call.index()].callee) {
-        Term::Attr(_, method) if facts.args_of(call).is_empty() => {
-            ["set", "is_set", "notify", "notify_all"].contains(&facts.name(method))
-        }
-        Term::Attr(_, method) => {
-            ["debug", "info", "warning", "warn", "error", "exception", "log"].contains(&facts.name(method))
-        }
-        _ => false,
-    }
-}
-
-/// Whether anything happens besides the store under the condition of a check.
-pub(crate) fn does_work(cx: &RuleContext<'_>, act: &Access, check: &Check) -> bool {
-    let facts = &cx.program.module(act.module).facts;
-    let (_, function) = cx.program.func_local(act.function);
-    let events = facts.functions[function.index()].events.clone();
-    let mut inside = events.map(crate::facts::EventIx).filter(|&at| at != act.event);
-    inside.any(|at| {
-        let event = facts.events[at.index()];
-        let works = match event.kind {
-            EventKind::Call(call) => !is_word(cx, act, call),
-            EventKind::Store(..) | EventKind::Augment(..) | EventKind::Delete(_) => true,
-            _ => false,
-        };
-        works && at > check.event && facts.ctx_within(event.ctx, check.branch)
-    })
 }
 
 /// Adds where something already visible to others is completed.

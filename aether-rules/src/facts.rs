@@ -1,7 +1,7 @@
 //! What one module says about shared state, before anyone asks who calls whom.
 //!
-//! Facts are **owned** (the tree is dropped file by file), **local** (nothing here needed another module) and
-//! **total**: what we cannot model becomes [`Term::Opaque`], never a panic and never a silent "safe".
+//! Facts are **owned** (the tree is dropped file by file), **local** (nothing here needed another module) and **total**:
+//! what we cannot model becomes [`Term::Opaque`], never a panic and never a silent "safe".
 //!
 //! *Invariant:* nothing in this module names a rule.
 
@@ -168,6 +168,8 @@ pub struct FunctionFlags {
     pub is_under_lock: bool,
     /// Documented or decorated as deprecated.
     pub is_deprecated: bool,
+    /// Documented or named as there for tests only.
+    pub is_for_tests: bool,
 }
 
 /// A parameter.
@@ -315,7 +317,7 @@ impl ModuleFacts {
         self.names.get(name).unwrap_or("?")
     }
 
-    /// Whether the module mentions an identifier anywhere, in an import too: what it does not mention, it does not use.
+    /// Whether the module mentions an identifier anywhere, in an import too.
     pub fn mentions(&self, name: Sym) -> bool {
         self.names.contains(name)
     }
@@ -341,8 +343,7 @@ impl ModuleFacts {
 
     /// The n-th positional argument, unless a `*args` comes before it.
     pub fn positional(&self, call: CallIx, position: usize) -> Option<&Argument> {
-        let args = self.args_of(call).iter();
-        args.take_while(|arg| arg.name == ArgumentName::Positional).nth(position)
+        self.args_of(call).iter().take_while(|arg| arg.name == ArgumentName::Positional).nth(position)
     }
 
     /// The argument called `name`.
@@ -377,14 +378,14 @@ impl ModuleFacts {
         })
     }
 
-    /// Whether `inner` lies in `outer`, or is it.
-    pub fn ctx_within(&self, inner: CtxIx, outer: CtxIx) -> bool {
-        self.ctx_chain(inner).any(|(at, _)| at == outer)
-    }
-
     /// The function whose body `ctx` lies in.
     pub fn function_of_ctx(&self, ctx: CtxIx) -> FuncIx {
         self.ctxs[ctx.index()].function
+    }
+
+    /// Whether `inner` lies in `outer`, or is it.
+    pub fn ctx_within(&self, inner: CtxIx, outer: CtxIx) -> bool {
+        self.ctx_chain(inner).any(|(at, _)| at == outer)
     }
 
     /// The variable a name term means, if it is one of this module.

@@ -9,6 +9,7 @@ pub mod rule;
 pub mod settings;
 pub mod source;
 
+mod accepted;
 mod analyze;
 mod check_then_act;
 mod confined;

@@ -8,6 +8,8 @@ use ruff_text_size::{Ranged, TextRange, TextSize};
 
 use super::symbol::Sym;
 
+mod accepted;
+
 /// A comment worth remembering.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comment {
@@ -49,6 +51,9 @@ pub enum CommentKind {
         /// The sentence that does, in lower case, over several lines if need be.
         sentence: String,
     },
+    /// A remark that a race, or what is lost in one, is accepted: "best effort, lost increments do not matter". The
+    /// comment is then the whole block of lines.
+    Accepted,
 }
 
 /// Finds the comments worth remembering, in order.
@@ -67,6 +72,8 @@ pub(super) fn collect(text: &str, tokens: &Tokens) -> Vec<Comment> {
             comments.push(Comment { range, own_line, kind });
         }
     }
+    comments.extend(accepted::collect(text, tokens));
+    comments.sort_by_key(|comment| comment.range.start());
     comments
 }
 

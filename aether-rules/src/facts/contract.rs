@@ -16,6 +16,43 @@ pub(super) fn is_deprecated(body: &[Stmt]) -> bool {
     docstring(body).is_some_and(says_deprecated)
 }
 
+/// Whether a function is there for tests only, as its docstring or its name says.
+pub(super) fn is_for_tests(name: &str, body: &[Stmt]) -> bool {
+    let name = name.to_ascii_lowercase();
+    let is_named = ["for_test", "for_unittest", "for_unit_test", "in_test"].iter().any(|hint| name.contains(hint));
+    (is_named && name.contains("reset")) || docstring(body).is_some_and(says_for_tests)
+}
+
+fn says_for_tests(text: &str) -> bool {
+    // Most docstrings never speak of tests, and need no second look.
+    if !text.contains("test") {
+        return false;
+    }
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ").to_ascii_lowercase();
+    const WORDS: &[&str] = &[
+        "for testing purposes only",
+        "for test purposes only",
+        "for testing only",
+        "for tests only",
+        "for unit tests only",
+        "only for testing",
+        "only for tests",
+        "only for use in tests",
+        "only for unit tests",
+        "only be used for testing",
+        "only be used for tests",
+        "only be used in tests",
+        "only be used by tests",
+        "only used for testing",
+        "only used in tests",
+        "only used by tests",
+        "only intended for testing",
+        "intended for testing only",
+        "exclusively for testing",
+    ];
+    WORDS.iter().any(|words| text.contains(words))
+}
+
 fn says_deprecated(text: &str) -> bool {
     let first = text.trim_start();
     first.get(..10).is_some_and(|word| word.eq_ignore_ascii_case("deprecated")) || text.contains(".. deprecated::")
@@ -93,6 +130,15 @@ mod tests {
         for text in other {
             assert!(!demands_lock(text), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_for_tests_says_so() {
+        assert!(says_for_tests("Clear everything. This should only be used for testing."));
+        assert!(says_for_tests("Resets the cache\n    (for testing\n    purposes only)."));
+        assert!(!says_for_tests("Tests whether the cache is empty."));
+        assert!(is_for_tests("_reset_cache_for_testing", &[]));
+        assert!(!is_for_tests("reset", &[]));
     }
 
     #[test]

@@ -120,6 +120,24 @@ pub(super) fn thread_safety(body: &[Stmt], own_name: &str) -> ThreadSafety {
     docstring(body).map_or(ThreadSafety::Unsaid, |text| read(text, own_name))
 }
 
+/// What the docstring of a class says, or one of a method about all the others.
+pub(super) fn of_class(body: &[Stmt], own_name: &str) -> ThreadSafety {
+    let said = thread_safety(body, own_name);
+    let is_exception = |stmt: &Stmt| match stmt {
+        Stmt::FunctionDef(def) => docstring(&def.body).is_some_and(says_only_one),
+        _ => false,
+    };
+    if said == ThreadSafety::Unsaid && body.iter().any(is_exception) { ThreadSafety::Denied } else { said }
+}
+
+/// "This is the only thread-safe method": so no other is.
+fn says_only_one(text: &str) -> bool {
+    mentions_threads(text) && {
+        let text = prose(text).split_whitespace().collect::<Vec<_>>().join(" ");
+        WORDS.iter().any(|words| text.contains(&format!("the only {words} method")))
+    }
+}
+
 /// The text of a docstring.
 pub(super) fn docstring(body: &[Stmt]) -> Option<&str> {
     let Some(Stmt::Expr(first)) = body.first() else { return None };

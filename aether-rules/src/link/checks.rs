@@ -287,7 +287,7 @@ impl Program {
     }
 
     /// Whether a decorator says that calls exclude each other.
-    fn is_synchronized(&self, function: FuncId) -> bool {
+    pub(crate) fn is_synchronized(&self, function: FuncId) -> bool {
         let (module, local) = self.func_local(function);
         let decorators = &self.modules[module.index()].facts.functions[local.index()].decorators;
         decorators.iter().any(|&decorator| self.sounds_like_a_lock(module, decorator))

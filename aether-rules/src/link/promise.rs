@@ -7,6 +7,7 @@
 //! *Invariant:* a promise is read off what the owner has or says, never off the owner's name.
 
 mod guard;
+mod gui;
 
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -140,7 +141,7 @@ fn class_promise(program: &Program, class: ClassId) -> ClassPromise {
     // A class of coroutines lives on its loop's thread; the lock it owns guards one corner of it.
     let methods = &declaration.methods;
     let coroutines = methods.iter().filter(|method| facts.functions[method.index()].flags.is_async).count();
-    if coroutines * 4 > methods.len() || is_lock_itself(program, class) {
+    if coroutines * 4 > methods.len() || is_lock_itself(program, class) || gui::makes_widgets(facts, methods) {
         return ClassPromise::default();
     }
     let mut found = ClassPromise::default();

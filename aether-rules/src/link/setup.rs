@@ -60,7 +60,11 @@ fn by_itself(program: &Program, function: FuncId, hooks: &FxHashSet<FuncId>) -> 
         sym!("__post_init__"),
         sym!("__set_name__"),
     ];
-    if local == FuncIx(0) || (declaration.class.is_some() && constructs.contains(&declaration.name)) {
+    // What is there for tests runs between two of them.
+    if declaration.flags.is_for_tests
+        || local == FuncIx(0)
+        || (declaration.class.is_some() && constructs.contains(&declaration.name))
+    {
         return Alone::Setup;
     }
     let facts = &program.modules[module.index()].facts;

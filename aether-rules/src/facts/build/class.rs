@@ -36,7 +36,7 @@ impl Builder {
             decorators,
             methods: Vec::new(),
             owner,
-            thread_safety: promise::thread_safety(&def.body, def.name.as_str()),
+            thread_safety: promise::of_class(&def.body, def.name.as_str()),
         });
         let value = self.term(Term::Class(class));
         self.bind(&def.name.id, def.name.range, value);

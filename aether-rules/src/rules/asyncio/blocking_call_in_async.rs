@@ -1,8 +1,8 @@
 //! `AET501`: a coroutine, or what it calls, keeps the loop's thread waiting.
 
 use crate::declare_rule;
-use crate::facts::{CallIx, CtxIx, CtxKind, EventKind, ModuleFacts, Sym, Term, TermId};
-use crate::link::{Kind, ModuleId, Program};
+use crate::facts::{CallIx, Const, CtxIx, CtxKind, EventKind, ModuleFacts, Sym, Term, TermId};
+use crate::link::{Callee, Kind, ModuleId, Program, Receiver};
 use crate::model::{Blocking, Role};
 use crate::on_loop::{self, OnLoop, Site};
 use crate::{Confidence, Finding, Findings, RuleContext, naming, qual, sym};
@@ -52,7 +52,8 @@ declare_rule! {
     /// ## Limits
     /// Only calls known to wait are reported: an unknown client's methods are not, long computations are not, and
     /// neither are files. Joining a thread that the coroutine has awaited something with since it started it is shown
-    /// with `--all`, and so is a coroutine for which a thread of its own runs a loop, and which starts no task. `with lock:` around a few statements is accepted. Through functions a call is reported once
+    /// with `--all`, and so is a coroutine for which a thread of its own runs a loop, and which starts no task.
+    /// So is a process that is only asked for its `--version`. `with lock:` around a few statements is accepted. Through functions a call is reported once
     /// per module, and only with `--all` if a parameter or a mode on the way decides whether it is made. A branch that a
     /// constant of the module rules out (`_IS_SYNC = False`, bound once) does not count.
     ///
@@ -72,7 +73,9 @@ const QUESTIONS: &[Sym] =
 fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     let program = cx.program;
     for found in on_loop::calls_on_loop(cx, &|site| waits(program, site).is_some()) {
-        let is_harmless = overlaps_an_await(program, found.site) || on_loop::has_loop_to_itself(program, found.entry.function);
+        let is_harmless = overlaps_an_await(program, found.site)
+            || asks_version(program, found.site)
+            || on_loop::has_loop_to_itself(program, found.entry.function);
         let confidence = if is_harmless { Confidence::Low } else { found.confidence() };
         if findings.wants(confidence)
             && let Some(blocking) = waits(program, found.site)
@@ -81,6 +84,17 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
             findings.report(describe(cx, &found, blocking, confidence));
         }
     }
+}
+
+/// Whether a process is only asked for its version: it is done in milliseconds, or not there.
+fn asks_version(program: &Program, site: Site) -> bool {
+    let facts = &program.module(site.module).facts;
+    facts.positional(site.call, 0).is_some_and(|command| match facts.terms.get(command.value) {
+        Term::Display(..) => facts.terms.children(command.value).any(|word| {
+            [sym!("--version"), sym!("-V")].iter().any(|&flag| facts.terms.get(word) == Term::Const(Const::Str(flag)))
+        }),
+        _ => false,
+    })
 }
 
 /// How a call waits, unless what it waits for is known to be there.
@@ -127,11 +141,28 @@ fn was_asked_before(program: &Program, found: &OnLoop) -> bool {
         facts.events_of(local).iter().any(|event| match event.kind {
             EventKind::Call(call) => {
                 let site = Site { module, function, call };
-                is_answer(program, found.site, site, event.ctx)
-                    && name_of(site).is_some_and(|asked| asked == waiting || polls_owner(facts, call, event.ctx, &asked, &waiting))
+                answers_through(program, site, &waiting)
+                    || is_answer(program, found.site, site, event.ctx)
+                        && name_of(site).is_some_and(|asked| {
+                            asked == waiting || polls_owner(facts, call, event.ctx, &asked, &waiting)
+                        })
             }
             _ => false,
         })
+    })
+}
+
+/// Whether a call asks through a method of its own: `if not self.sending(): return`, which asks `self.queue.empty()`.
+fn answers_through(program: &Program, asked: Site, waiting: &str) -> bool {
+    let Callee::Function(helper, Receiver::Own) = program.callee(asked.module, asked.call) else { return false };
+    let (module, local) = program.func_local(helper);
+    let facts = &program.module(module).facts;
+    facts.events_of(local).iter().any(|event| match event.kind {
+        EventKind::Call(call) => {
+            facts.callee_name(call).is_some_and(|name| QUESTIONS.contains(&name))
+                && naming::dotted(facts, facts.receiver_of(call)).is_some_and(|name| name == waiting)
+        }
+        _ => false,
     })
 }
 

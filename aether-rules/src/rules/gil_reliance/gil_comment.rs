@@ -35,7 +35,8 @@ declare_rule! {
     /// ## Limits
     /// English phrases only, one sentence at a time. Remarks about releasing or holding the GIL are fine, and so are those
     /// that say it does not protect. A claim quoted to be refuted in the next sentence is reported; a claim that
-    /// does not name the GIL is not. Docstrings are not read.
+    /// does not name the GIL is not. A claim about one step that is atomic without the GIL, too (a reference read, an
+    /// `append`), is shown under `--all` only. Docstrings are not read.
     ///
     /// ## References
     /// - [What is the global interpreter lock?](https://docs.python.org/3/glossary.html#term-global-interpreter-lock)
@@ -144,8 +145,9 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     for comment in &cx.facts().comments {
         let CommentKind::Gil { sentence } = &comment.kind else { continue };
         if is_claim(sentence) && sentence != last {
+            let confidence = if names_one_step(sentence) { Confidence::Low } else { Confidence::High };
             findings.report(
-                Finding::new(cx.span(comment.range), Confidence::High, "this comment trusts the GIL to protect data")
+                Finding::new(cx.span(comment.range), confidence, "this comment trusts the GIL to protect data")
                     .label("the GIL changes hands between any two bytecodes, and free-threaded builds have none")
                     .note("all builds: the GIL never made several steps atomic; free-threaded builds: single steps on containers are atomic, but nothing else is")
                     .help("take a lock around the steps that belong together, or use an operation that is documented as atomic, and say so"),
@@ -153,6 +155,34 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
         }
         last = sentence;
     }
+}
+
+/// What one step is called that free-threaded builds take in one go as well.
+const SINGLE_STEPS: &[&str] = &[
+    "reference read",
+    "reference is read",
+    "reading a reference",
+    "reading the reference",
+    "attribute read",
+    "attribute is read",
+    "set once",
+    "only set at",
+    "assigning a reference",
+    "reference assignment",
+    "attribute assignment",
+    "list.append",
+    "appending",
+    "deque.append",
+    "deque.popleft",
+];
+
+/// What makes several steps of it.
+const SEVERAL_STEPS: &[&str] = &["then", "check", "test", "increment", "+=", "iterat", "loop", "update"];
+
+/// Whether a sentence names the one step it means, and that step needs no GIL.
+fn names_one_step(sentence: &str) -> bool {
+    let has = |words: &&str| sentence.contains(*words);
+    SINGLE_STEPS.iter().any(has) && !SEVERAL_STEPS.iter().any(has)
 }
 
 /// Whether a sentence says that the GIL protects.

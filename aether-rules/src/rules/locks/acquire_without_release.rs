@@ -44,7 +44,8 @@ declare_rule! {
     /// ## Limits
     /// A release in another function counts as the other half of a hand-off, and so do two releases in a row: somebody
     /// else took the lock meanwhile. A lock that is a variable of the function itself is shown under `--all` only: it is a
-    /// gate for the threads the function starts. Assignments and reads are taken not to raise, calls and subscripts to
+    /// gate for the threads the function starts. So is a lock that the function itself gives back only on errors, where it
+    /// hands out a closure or method that does. Assignments and reads are taken not to raise, calls and subscripts to
     /// raise. A helper that can release is trusted to.
     ///
     /// ## References
@@ -90,6 +91,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
             let on_thread = cx.program.thread_visits(function).next().is_some();
             let confidence = match leak {
                 _ if acquire.is_gate(function) => Confidence::Low,
+                Leak::OnlyOnError(_) if acquire.is_passed_on() => Confidence::Low,
                 Leak::Never => Confidence::Medium,
                 _ if on_thread => Confidence::High,
                 _ => Confidence::Medium,
@@ -216,6 +218,16 @@ impl<'a> Acquire<'a> {
         let PlaceRoot::Cell(module, var) = self.cx.program.lock(self.lock).place.root else { return false };
         let facts = &self.cx.program.module(module).facts;
         matches!(facts.var_scope(var), ScopeKind::Function(owner) if self.cx.program.func_id(module, owner) == function)
+    }
+
+    /// Whether what the function hands out after the acquisition, a closure or a method, gives the lock back.
+    fn is_passed_on(&self) -> bool {
+        let (cx, facts) = (self.cx, self.cx.facts());
+        let args = self.cx.events(self.local).filter(|(at, _)| *at > self.at).flat_map(|(_, event)| match event.kind {
+            EventKind::Call(call) => facts.args_of(call),
+            _ => &[],
+        });
+        args.flat_map(|arg| cx.program.callbacks(cx.module, arg.value)).any(|given| releases_itself(cx, given, self.lock))
     }
 
     /// Whether the lock is given back on the way to a step, and not taken again.

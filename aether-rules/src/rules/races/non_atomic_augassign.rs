@@ -50,6 +50,7 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
+    /// What a comment directly above or beside accepts ("lost increments do not matter") is shown under `--all` only.
     /// In-place extension of a list, set, deque or dict (`items += [x]`) mutates one object and loses nothing; it is
     /// not reported. Objects reached only through untyped parameters are not followed. An element whose index counts the
     /// threads (`results[i] += 1`, where `i` comes from `range` or `enumerate`) is each thread's own. What a coroutine

@@ -3,7 +3,7 @@
 use crate::check_then_act::{self, Hazard, Lazy};
 use crate::declare_rule;
 use crate::facts::{Const, EventKind, Term};
-use crate::link::{Access, AccessKind, Place, PlaceRoot, Sharing, Touch, Worth};
+use crate::link::{Access, AccessKind, Certainty, Kind, Place, PlaceRoot, Sharing, Touch, Worth};
 use crate::model::Role;
 use crate::{Confidence, Finding, Findings, RuleContext};
 
@@ -52,6 +52,8 @@ declare_rule! {
     /// where no thread is known, containers that are never changed once made, flags, and values that may be computed alike;
     /// and so are flags that collapse requests (somebody else puts them back), and what module level makes at import.
     /// Where the other thread sets the value in any case, without a test, nothing is made twice: `--all` only.
+    /// A flag that only keeps a message from being repeated, a value that is also replaced for other reasons (expired,
+    /// closed), objects that never change once made, and functions whose callers all hold a lock: `--all` only.
     /// A lock for one purpose (`_ready_lock`) says nothing of attributes that are never used together with what it guards.
     ///
     /// ## References
@@ -92,7 +94,8 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
         _ => most,
     };
     let is_global = !matches!(act.place.root, PlaceRoot::Attr(..));
-    let most = if is_global && check_then_act::is_made_at_import(cx, act) { Confidence::Low } else { most };
+    let at_import = check_then_act::is_made_at_import(cx, act) || (!is_proven && check_then_act::is_called_at_import(cx, act));
+    let most = if is_global && at_import { Confidence::Low } else { most };
     Some(hazard.at_most(most))
 }
 
@@ -117,7 +120,7 @@ fn believable(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy, sharing: &Sharing
         if !check_then_act::does_work(cx, act, &lazy.check) {
             return None;
         }
-        if is_request(cx, act) {
+        if is_request(cx, act) || !check_then_act::does_harm(cx, act, &lazy.check) {
             return Some(Confidence::Low);
         }
         let is_early = check_then_act::built_afterwards(cx, act, lazy).is_some();
@@ -127,13 +130,38 @@ fn believable(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy, sharing: &Sharing
             Confidence::Low
         });
     }
+    // Whoever replaces it for other reasons, too, keeps nothing that must be the only one.
+    if lazy.check.certainty == Certainty::OneOfSeveral || registers_itself(cx, act, lazy) {
+        return Some(Confidence::Low);
+    }
     let harmless = match cx.program.worth(act.module, lazy.value) {
         // What is computed twice is computed alike, as far as anybody knows.
         Worth::Nothing | Worth::Same | Worth::Unknown => true,
         Worth::Container => !(is_changed(cx, act.place) || is_proven && is_shown(cx, act)),
-        Worth::Object => !is_proven && is_async_primitive(cx, act, lazy),
+        Worth::Object => is_alike(cx, act, lazy) || !is_proven && is_async_primitive(cx, act, lazy),
     };
     Some(if harmless { Confidence::Low } else { Confidence::High })
+}
+
+/// Whether the objects two threads make differ in nothing: of a class whose objects never change once they are made.
+fn is_alike(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy) -> bool {
+    matches!(cx.program.kind(act.module, lazy.value), Kind::Instance(class)
+        if !cx.program.class(class).attrs.is_empty()
+            && cx.program.is_value_class(class)
+            && cx.program.lib_bases(class).is_empty()
+            && !check_then_act::changes_once_made(cx, class, act.function))
+}
+
+/// Whether an object makes itself the default while it is made ready: it exists either way.
+fn registers_itself(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy) -> bool {
+    let facts = &cx.program.module(act.module).facts;
+    let is_self = facts.var_of(lazy.value).is_some_and(|var| {
+        let values = &facts.vars[var.index()].values;
+        matches!(values[..], [value] if matches!(facts.terms.get(value), Term::Param(_, 0)))
+    });
+    is_self
+        && cx.program.class_of(act.function).is_some()
+        && cx.program.callers(act.function).iter().any(|site| cx.program.is_setup(site.caller))
 }
 
 /// Locks and events of asyncio belong to the thread of their loop.

@@ -2,7 +2,7 @@
 
 use crate::check_then_act::{self, Hazard, Lazy};
 use crate::declare_rule;
-use crate::link::{Access, AccessKind, Answer, Asked, Check, Place, Sharing, Touch};
+use crate::link::{Access, AccessKind, Answer, Asked, Check, Place, PlaceRoot, Sharing, Touch};
 use crate::{Confidence, Finding, Findings, RuleContext};
 
 declare_rule! {
@@ -51,7 +51,8 @@ declare_rule! {
     ///
     /// ## Limits
     /// Two equal instances often do no harm: without threads and without a promise of thread safety it is shown under
-    /// `--all` only, except where `C(…)` itself looks up instances by key or hands out one that is not complete. So is
+    /// `--all` only, except where `C(…)` itself looks up instances by key or hands out one that is not complete and that
+    /// changes later. So is
     /// an instance that module level makes at import.
     ///
     /// ## References
@@ -92,8 +93,18 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
 /// that is not complete yet.
 fn is_promised_by_its_shape(cx: &RuleContext<'_>, act: &Access, check: Check) -> bool {
     let AccessKind::Write(touch, value) = act.kind else { return false };
-    let is_early = || check_then_act::built_afterwards(cx, act, &Lazy { value, check }).is_some();
+    let is_early = || {
+        check_then_act::built_afterwards(cx, act, &Lazy { value, check }).is_some() && changes_later(cx, act)
+    };
     check_then_act::is_where_instances_are_made(cx, act) && (matches!(touch, Touch::Element(_)) || is_early())
+}
+
+/// Whether a method of the class changes anything once the instance is made.
+fn changes_later(cx: &RuleContext<'_>, act: &Access) -> bool {
+    match act.place.root {
+        PlaceRoot::ClassAttr(class, _) => check_then_act::changes_once_made(cx, class, act.function),
+        _ => true,
+    }
 }
 
 fn describe(cx: &RuleContext<'_>, place: Place, hazard: &Hazard<'_>) -> Finding {

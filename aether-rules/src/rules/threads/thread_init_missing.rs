@@ -118,8 +118,8 @@ fn call_initialises(
         return true; // Too deep to say.
     }
     let facts = &program.module(module).facts;
-    if facts.callee_name(call) == Some(sym!("__init__")) {
-        return match program.kind(module, facts.receiver_of(call)) {
+    if let Some(base) = init_of(facts, call) {
+        return match program.kind(module, base) {
             Kind::Super(_) => next_init(program, class, from, depth),
             Kind::Class(base) => match program.member(Kind::Class(base), sym!("__init__")) {
                 Kind::Function(init) => body_initialises(program, class, init, depth),
@@ -136,6 +136,19 @@ fn call_initialises(
         }
         _ => false,
     }
+}
+
+/// Whose `__init__` a call calls: by attribute, or by a name for one (`thread_init = Thread.__init__`).
+fn init_of(facts: &ModuleFacts, call: CallIx) -> Option<TermId> {
+    let own = |callee: TermId| match facts.terms.get(callee) {
+        Term::Attr(base, name) if name == sym!("__init__") => Some(base),
+        _ => None,
+    };
+    let callee = facts.calls[call.index()].callee;
+    own(callee).or_else(|| match facts.vars[facts.var_of(callee)?.index()].values[..] {
+        [value] => own(value),
+        _ => None,
+    })
 }
 
 fn body_initialises(program: &Program, class: ClassId, function: FuncId, depth: usize) -> bool {

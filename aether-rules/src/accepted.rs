@@ -1,0 +1,42 @@
+//! Races that the source itself accepts, in a comment beside them.
+//!
+//! *Invariant:* a comment only ever makes a finding less sure, and only one of races and shared state.
+
+use ruff_text_size::TextRange;
+
+use crate::facts::{Comment, CommentKind};
+use crate::finding::Finding;
+use crate::rule::{Confidence, Family, Rule};
+
+/// How far below a comment the code may stand that it speaks of, in lines.
+const MAX_LINES: usize = 3;
+
+/// Lowers what a comment beside it accepts. The findings and comments are those of the file with this text.
+pub(crate) fn forgive(found: &mut [(&'static Rule, Finding)], comments: &[Comment], text: &str) {
+    let accepting: Vec<&Comment> = comments.iter().filter(|comment| comment.kind == CommentKind::Accepted).collect();
+    if accepting.is_empty() {
+        return;
+    }
+    for (rule, finding) in found {
+        if matches!(rule.family, Family::Races | Family::State)
+            && accepting.iter().any(|comment| speaks_of(comment, finding.primary.range, text))
+        {
+            finding.confidence = Confidence::Low;
+        }
+    }
+}
+
+/// Whether a comment stands directly above some code, in its paragraph, or at the end of its line.
+fn speaks_of(comment: &Comment, code: TextRange, text: &str) -> bool {
+    let between = |from: ruff_text_size::TextSize, to: ruff_text_size::TextSize| {
+        text.get(usize::from(from)..usize::from(to)).unwrap_or_default()
+    };
+    if comment.own_line {
+        let gap = between(comment.range.end(), code.start());
+        let lines = gap.matches('\n').count();
+        // A blank line ends the paragraph.
+        let is_one = gap.lines().skip(1).take(lines.saturating_sub(1)).all(|line| !line.trim().is_empty());
+        return comment.range.end() <= code.start() && lines <= MAX_LINES && is_one;
+    }
+    comment.range.start() >= code.start() && !between(code.end(), comment.range.start()).contains('\n')
+}
