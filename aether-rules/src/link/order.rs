@@ -48,9 +48,9 @@ impl Program {
 
     /// The first event of a function that may overlap a thread it starts, if it starts any.
     pub(super) fn first_start(&self, function: FuncId) -> Option<EventIx> {
-        let starts = self.roots().filter(|(_, root)| {
-            root.runs_on.is_thread() && root.started.is_some_and(|started| started.by == function)
-        });
+        let starts = self
+            .roots()
+            .filter(|(_, root)| root.runs_on.is_thread() && root.started.is_some_and(|started| started.by == function));
         starts.filter_map(|(id, _)| self.lifetime(id)).map(|lifetime| lifetime.from).min()
     }
 

@@ -259,7 +259,8 @@ impl Program {
             return None;
         }
         let held = self.held_at_access(access);
-        let is_apart = self.is_in_quiet_phase(access, &held, &matters) || self.is_probably_guarded(access, &held, &matters);
+        let is_apart =
+            self.is_in_quiet_phase(access, &held, &matters) || self.is_probably_guarded(access, &held, &matters);
         (!is_apart).then_some(promise)
     }
 
