@@ -36,16 +36,40 @@ pub(crate) struct TooDeep {
 
 /// Whether, and where, a text nests past a limit.
 pub(crate) fn check(text: &str, kind: &SourceKind) -> Option<TooDeep> {
-    let (mode, near) = match kind {
+    let (mode, doubt) = match kind {
         // The lines of a shell are no Python.
         SourceKind::Notebook(_) => (Mode::Ipython, 0),
         SourceKind::Module | SourceKind::Stub => (Mode::Module, scan::scan(text).err()?.offset),
     };
-    measure(text, mode, TextRange::empty(TextSize::try_from(near).unwrap_or_default())).err()
+    let (what, limit) = measure(text, mode).err()?;
+    let near = TextSize::try_from(end_of_limit(text, mode, doubt)).unwrap_or_default();
+    Some(TooDeep { what, limit, range: TextRange::empty(near) })
 }
 
-/// The exact depth of each construct, token by token. The lexer tells kinds only: `near` is where the bytes looked deep.
-fn measure(text: &str, mode: Mode, near: TextRange) -> Result<Depth, TooDeep> {
+/// Where a text that nests too deep begins to do so, which is not before `doubt`. The lexer tells kinds only, so that the
+/// place is found by cutting the text off.
+fn end_of_limit(text: &str, mode: Mode, doubt: usize) -> usize {
+    let (mut fits, mut deep, mut step) = (doubt, text.len(), 64);
+    let nests = |end: usize| measure(&text[..text.floor_char_boundary(end)], mode).is_err();
+    // The limit is seldom far from the doubt.
+    while fits + step < deep && !nests(fits + step) {
+        fits += step;
+        step *= 2;
+    }
+    deep = deep.min(fits + step);
+    while fits + 1 < deep {
+        let middle = fits.midpoint(deep);
+        if nests(middle) {
+            deep = middle;
+        } else {
+            fits = middle;
+        }
+    }
+    text.floor_char_boundary(fits)
+}
+
+/// The exact depth of each construct, token by token; or what nests too deep, and the limit of that.
+fn measure(text: &str, mode: Mode) -> Result<Depth, (&'static str, usize)> {
     let mut lexer = lexer::lex(text, mode);
     // One counter of chained operators per open bracket; the expression nests as deep as their sum.
     let mut chains = vec![0_usize];
@@ -75,15 +99,14 @@ fn measure(text: &str, mode: Mode, near: TextRange) -> Result<Depth, TooDeep> {
         most.brackets = most.brackets.max(chains.len() - 1);
         most.chained = most.chained.max(chained);
         most.indents = most.indents.max(indents);
-        let deep = |what, limit| Err(TooDeep { what, limit, range: near });
         if chains.len() > MAX_BRACKETS {
-            return deep("brackets nest", MAX_BRACKETS);
+            return Err(("brackets nest", MAX_BRACKETS));
         }
         if indents > MAX_INDENTS {
-            return deep("blocks nest", MAX_INDENTS);
+            return Err(("blocks nest", MAX_INDENTS));
         }
         if chained > MAX_CHAIN {
-            return deep("operators chain", MAX_CHAIN);
+            return Err(("operators chain", MAX_CHAIN));
         }
     }
 }
@@ -139,6 +162,14 @@ mod tests {
     }
 
     #[test]
+    fn the_place_is_where_the_limit_is_passed() {
+        let place = |text: &str| check(text, &SourceKind::Module).map(|deep| usize::from(deep.range.start()));
+        assert_eq!(place(&format!("é = {}", "(".repeat(5_000))), Some(5 + MAX_BRACKETS - 1));
+        // The equals sign is an operator too.
+        assert_eq!(place(&format!("x = a{}", ".b".repeat(50_000))), Some(5 + 2 * (MAX_CHAIN - 1)));
+    }
+
+    #[test]
     fn strings_continuations_and_numbers_hide_nothing() {
         assert_eq!(depth_of(&format!("x = {}", "(\")\"\n".repeat(5_000))), Some("brackets nest"));
         assert_eq!(depth_of(&format!("x = 1{}", " + \\\n 1".repeat(50_000))), Some("operators chain"));
@@ -167,7 +198,7 @@ mod tests {
             picks in prop::collection::vec(prop::sample::select(pieces()), 0..24),
         ) {
             let text: String = picks.concat();
-            if let (Ok(bytes), Ok(tokens)) = (scan::scan(&text), measure(&text, Mode::Module, TextRange::default())) {
+            if let (Ok(bytes), Ok(tokens)) = (scan::scan(&text), measure(&text, Mode::Module)) {
                 prop_assert!(bytes.brackets >= tokens.brackets, "{text:?}: {bytes:?} {tokens:?}");
                 prop_assert!(bytes.chained >= tokens.chained, "{text:?}: {bytes:?} {tokens:?}");
             }
