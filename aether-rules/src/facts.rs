@@ -304,10 +304,9 @@ pub struct Import {
 impl ModuleFacts {
     /// The facts of a module that says nothing.
     pub(crate) fn empty() -> Self {
-        match crate::parse::parse(&SourceText { text: "".into(), kind: SourceKind::Module }) {
-            crate::parse::ParsedModule::Tree { parsed, .. } => {
-                build(&SourceText { text: "".into(), kind: SourceKind::Module }, parsed)
-            }
+        let source = SourceText { text: "".into(), kind: SourceKind::Module };
+        match crate::parse::parse(&source) {
+            crate::parse::ParsedModule::Tree { parsed, .. } => build(&source, parsed),
             crate::parse::ParsedModule::TooComplex(_) => unreachable!("the empty text does not nest"),
         }
     }
@@ -336,9 +335,7 @@ impl ModuleFacts {
 
     /// The n-th positional argument, or the argument called `name`.
     pub fn arg(&self, call: CallIx, position: usize, name: Sym) -> Option<&Argument> {
-        let args = self.args_of(call);
-        let by_name = args.iter().find(|arg| arg.name == ArgumentName::Keyword(name));
-        by_name.or_else(|| self.positional(call, position))
+        self.keyword(call, name).or_else(|| self.positional(call, position))
     }
 
     /// The n-th positional argument, unless a `*args` comes before it.
