@@ -7,6 +7,7 @@
 //! *Invariant:* nothing in this module names a rule, and no step depends on the order of a hash map or a thread.
 
 mod access;
+mod acquisitions;
 mod annotations;
 mod callbacks;
 mod calls;
@@ -51,12 +52,13 @@ mod waits;
 mod worth;
 
 pub use access::{Access, AccessKind, Touch};
+pub use acquisitions::Acquisition;
 pub use calls::{CallSite, Callee, Receiver};
 pub use checks::{Answer, Asked, Certainty, Check};
 pub use classes::{Attr, ClassInfo};
 pub use cycles::LockCycle;
 pub use guards::InferredGuard;
-pub use holding::{Acquisition, Held, Owner};
+pub use holding::{Held, Owner};
 pub use kind::{ClassId, FuncId, Kind, ModuleId};
 pub use locks::{Lock, LockId, LockSet};
 pub use nesting::{Nested, Taken, Via};

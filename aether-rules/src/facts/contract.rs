@@ -23,34 +23,36 @@ pub(super) fn is_for_tests(name: &str, body: &[Stmt]) -> bool {
     (is_named && name.contains("reset")) || docstring(body).is_some_and(says_for_tests)
 }
 
+/// How a docstring says that a function is there for tests.
+const FOR_TESTS: &[&str] = &[
+    "for testing purposes only",
+    "for test purposes only",
+    "for testing only",
+    "for tests only",
+    "for unit tests only",
+    "only for testing",
+    "only for tests",
+    "only for use in tests",
+    "only for unit tests",
+    "only be used for testing",
+    "only be used for tests",
+    "only be used in tests",
+    "only be used by tests",
+    "only used for testing",
+    "only used in tests",
+    "only used by tests",
+    "only intended for testing",
+    "intended for testing only",
+    "exclusively for testing",
+];
+
 fn says_for_tests(text: &str) -> bool {
     // Most docstrings never speak of tests, and need no second look.
     if !text.contains("test") {
         return false;
     }
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ").to_ascii_lowercase();
-    const WORDS: &[&str] = &[
-        "for testing purposes only",
-        "for test purposes only",
-        "for testing only",
-        "for tests only",
-        "for unit tests only",
-        "only for testing",
-        "only for tests",
-        "only for use in tests",
-        "only for unit tests",
-        "only be used for testing",
-        "only be used for tests",
-        "only be used in tests",
-        "only be used by tests",
-        "only used for testing",
-        "only used in tests",
-        "only used by tests",
-        "only intended for testing",
-        "intended for testing only",
-        "exclusively for testing",
-    ];
-    WORDS.iter().any(|words| text.contains(words))
+    FOR_TESTS.iter().any(|words| text.contains(words))
 }
 
 fn says_deprecated(text: &str) -> bool {

@@ -12,9 +12,7 @@ use super::classes;
 use super::imports::{self, ModuleIndex};
 use super::kind::{ClassId, FuncId, Kind, ModuleId};
 use super::program::{ImportTarget, Program};
-use crate::facts::{
-    CallIx, Const, Container, EventKind, FuncIx, NameTarget, Qual, ScopeKind, Sym, Term, TermId, VarIx,
-};
+use crate::facts::{CallIx, Const, Container, EventKind, FuncIx, NameTarget, Qual, Sym, Term, TermId, VarIx};
 use crate::model::objects;
 use crate::{qual, sym};
 
@@ -391,14 +389,4 @@ fn container_kind(container: Container) -> Kind {
         Container::Dict => qual!("builtins.dict"),
         Container::Generator => qual!("builtins.generator"),
     })
-}
-
-impl Program {
-    /// Whether a variable lives in a function's own scope.
-    pub(super) fn is_function_var(&self, module: ModuleId, var: VarIx) -> Option<FuncIx> {
-        match self.modules[module.index()].facts.var_scope(var) {
-            ScopeKind::Function(function) => Some(function),
-            _ => None,
-        }
-    }
 }

@@ -6,8 +6,9 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
+use super::acquisitions::{Acquisition, acquisitions};
 use super::calls::CallSite;
-use super::holding::{Acquisition, Held, Owner, acquisitions};
+use super::holding::{Held, Owner};
 use super::kind::{FuncId, ModuleId};
 use super::locks::{LockId, LockSet};
 use super::places::PlaceRoot;

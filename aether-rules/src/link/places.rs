@@ -310,4 +310,12 @@ impl Program {
         let PlaceRoot::Cell(module, var) = place.root else { return None };
         self.is_function_var(module, var).map(|function| (module, function))
     }
+
+    /// Whether a variable lives in a function's own scope.
+    pub(super) fn is_function_var(&self, module: ModuleId, var: VarIx) -> Option<FuncIx> {
+        match self.modules[module.index()].facts.var_scope(var) {
+            ScopeKind::Function(function) => Some(function),
+            _ => None,
+        }
+    }
 }

@@ -1,0 +1,121 @@
+//! Where a function takes a lock and waits for it.
+//!
+//! *Invariant:* an [`Acquisition`] waits for as long as it takes; attempts and timeouts are none.
+
+use rustc_hash::FxHashMap;
+
+use super::holding::Owner;
+use super::kind::{FuncId, ModuleId};
+use super::locks::LockId;
+use super::program::Program;
+use crate::facts::{CallIx, CtxIx, CtxKind, EventIx, EventKind, FuncIx, Term, TermId, WithKind};
+use crate::source::Span;
+use crate::sym;
+
+/// A place where a function takes a lock and waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acquisition {
+    /// Who takes it.
+    pub function: FuncId,
+    /// What is taken.
+    pub lock: LockId,
+    /// Whose it is.
+    pub owner: Owner,
+    /// The expression that denotes the lock; opaque for a decorator.
+    pub term: TermId,
+    /// Under which conditions.
+    pub ctx: CtxIx,
+    /// A step at which what was held before is still held.
+    pub event: Option<EventIx>,
+    /// Where.
+    pub span: Span,
+}
+
+impl Acquisition {
+    /// Whether a decorator takes the lock around the function, rather than the function itself.
+    pub(super) fn is_decorators(&self) -> bool {
+        self.term == TermId::OPAQUE && self.event.is_none()
+    }
+}
+
+/// Every acquisition of one module, in reading order.
+pub(super) fn acquisitions(program: &Program, module: ModuleId) -> Vec<Acquisition> {
+    let facts = &program.module(module).facts;
+    let mut found = Vec::new();
+    let first_events = first_events(program, module);
+    for (index, ctx) in facts.ctxs.iter().enumerate() {
+        let CtxKind::With(term, WithKind::Plain) = ctx.kind else { continue };
+        let at = CtxIx::at(index);
+        let function = facts.function_of_ctx(at);
+        let Some((lock, owner)) = program.lock_and_owner(module, function, term) else { continue };
+        found.push(Acquisition {
+            function: program.func_id(module, function),
+            lock,
+            owner,
+            term,
+            ctx: ctx.parent,
+            event: first_events.get(&at).copied(),
+            span: program.span(module, ctx.range),
+        });
+    }
+    for index in 0..facts.functions.len() {
+        let function = FuncIx::at(index);
+        let id = program.func_id(module, function);
+        let first = facts.functions[index].events.start;
+        for (position, event) in facts.events_of(function).iter().enumerate() {
+            let EventKind::Call(call) = event.kind else { continue };
+            let Some(term) = program.acquired_by(module, call) else { continue };
+            let Some((lock, owner)) = program.lock_and_owner(module, function, term) else { continue };
+            let at = EventIx(first + position as u32);
+            let span = program.span(module, event.range);
+            found.push(Acquisition { function: id, lock, owner, term, ctx: event.ctx, event: Some(at), span });
+        }
+        if facts.functions[index].decorators.is_empty() {
+            continue;
+        }
+        for lock in program.locks_of_decorators(id) {
+            let owner = program.owner_in_decorator(lock);
+            let span = program.function_span(id);
+            found.push(Acquisition {
+                function: id,
+                lock,
+                owner,
+                term: TermId::OPAQUE,
+                ctx: facts.functions[index].body,
+                event: None,
+                span,
+            });
+        }
+    }
+    found.sort_by_key(|acquisition| acquisition.span.order());
+    found
+}
+
+/// The first step inside each `with`.
+fn first_events(program: &Program, module: ModuleId) -> FxHashMap<CtxIx, EventIx> {
+    let facts = &program.module(module).facts;
+    let mut first = FxHashMap::default();
+    for (index, event) in facts.events.iter().enumerate() {
+        for (at, ctx) in facts.ctx_chain(event.ctx) {
+            if matches!(ctx.kind, CtxKind::With(..)) {
+                if first.contains_key(&at) {
+                    break;
+                }
+                first.insert(at, EventIx::at(index));
+            }
+        }
+    }
+    first
+}
+
+impl Program {
+    /// The lock that a call takes and waits for: `lock.acquire()`, `stack.enter_context(lock)`.
+    fn acquired_by(&self, module: ModuleId, call: CallIx) -> Option<TermId> {
+        let facts = &self.module(module).facts;
+        let Term::Attr(base, name) = facts.terms.get(facts.calls[call.index()].callee) else { return None };
+        if name == sym!("acquire") || name == sym!("__enter__") {
+            return (!self.may_fail(module, call)).then_some(base);
+        }
+        (name == sym!("enter_context")).then(|| facts.positional(call, 0).map(|arg| arg.value)).flatten()
+    }
+}
