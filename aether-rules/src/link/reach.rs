@@ -47,11 +47,8 @@ pub(super) fn propagate(program: &mut Program) {
             }
         }
     }
-    let mut reach = Reach {
-        visits: vec![SmallVec::new(); count],
-        main: vec![false; count],
-        maybe_main: vec![false; count],
-    };
+    let mut reach =
+        Reach { visits: vec![SmallVec::new(); count], main: vec![false; count], maybe_main: vec![false; count] };
     let mut is_root = vec![false; count];
     for (id, root) in program.roots() {
         is_root[root.function.index()] |= root.runs_on.is_thread();
