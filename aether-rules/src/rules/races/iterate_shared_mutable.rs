@@ -53,8 +53,7 @@ declare_rule! {
     ///
     /// ## Limits
     /// `list(d)`, `tuple(d)`, `sorted(d)`, `d.copy()` of a built-in container copy in one step and are safe. A list
-    /// that others only append to is iterated safely: the loop may or may not see the new elements; one that nobody
-    /// removes from is shown under `--all` only. Where no thread is
+    /// that others only append to is iterated safely: the loop may or may not see the new elements. Where no thread is
     /// known, a registry that is only added to, and never under a lock, is shown under `--all` only: it is taken to be
     /// filled while the program is set up.
     /// A loop after
@@ -91,10 +90,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
         let best = sharings.min_by_key(|(access, sharing)| (std::cmp::Reverse(sharing.confidence()), access.module, access.range.start()));
         let Some((access, sharing)) = best else { continue };
         let is_setup = !matches!(sharing, Sharing::Proven(_)) && check_then_act::is_filled_at_setup(cx, place);
-        // Where elements are only put in, the loop meets each of them, one perhaps twice.
-        let removes = |other: &Access| matches!(other.kind, AccessKind::Augment(..)) || check_then_act::removes(other);
-        let only_grows = container == ContainerKind::List && !accesses.iter().any(|other| disturbs(other) && removes(other));
-        let confidence = if is_setup || only_grows { Confidence::Low } else { sharing.confidence() };
+        let confidence = if is_setup { Confidence::Low } else { sharing.confidence() };
         if findings.wants(confidence) {
             findings.report(describe(cx, access, (&sharing, confidence), container, disturbs));
         }
