@@ -236,6 +236,8 @@ fn for_each(program: &Program, module: ModuleId, wanted: &dyn Fn(FuncId) -> bool
                 };
                 let own = binds.then(|| own_attribute(program, (module, function), term, place)).flatten();
                 let (place, receiver) = own.unwrap_or((place, receiver));
+                let is_threads_too = receiver == Receiver::Fresh && program.is_of_shared_local(module, term);
+                let receiver = if is_threads_too { Receiver::Global } else { receiver };
                 if is_private_cell(program, place, (module, function, term))
                     || receiver == Receiver::Fresh
                     || program.is_confined(place)

@@ -103,10 +103,11 @@ impl Program {
         }
     }
 
-    /// Whether the starter of a thread calls a function, directly or not, once the thread runs.
+    /// Whether the starter of a thread takes a function's steps, itself or by a call, once the thread runs.
     fn is_run_beside(&self, function: FuncId, root: RootId) -> bool {
         let Some(lifetime) = self.lifetime(root) else { return false };
-        self.is_reached_by(function, &|site| site.caller == lifetime.by && site.event > lifetime.from)
+        function == lifetime.by
+            || self.is_reached_by(function, &|site| site.caller == lifetime.by && site.event > lifetime.from)
     }
 
     /// Whether a function's methods work on objects of a class, or of one related to it.
@@ -179,7 +180,8 @@ impl Search<'_> {
         if function == self.program.root(self.root).function {
             return self.program.calls_own_root(self.root);
         }
-        if self.seen.len() > MAX_SEEN || self.is_door(function) {
+        let is_starter = self.started.is_some_and(|(by, _)| by == function);
+        if is_starter || self.seen.len() > MAX_SEEN || self.is_door(function) {
             return true;
         }
         let program = self.program;

@@ -12,8 +12,8 @@ use super::calls::{Callee, Receiver};
 use super::kind::{FuncId, Kind, ModuleId};
 use super::offload::Handed;
 use super::program::Program;
-use super::roots::Root;
-use crate::facts::{ArgumentName, CallIx, Container, FuncIx, ParamKind, Qual, Term, TermId};
+use super::roots::{Root, Started};
+use crate::facts::{ArgumentName, CallIx, Container, EventKind, FuncIx, ParamKind, Qual, Term, TermId, VarIx};
 use crate::{qual, sym};
 
 /// What is handed to one parameter of a thread's function.
@@ -38,6 +38,8 @@ pub(super) struct Passed {
     pub(super) kinds: FxHashMap<(FuncId, u16), Kind>,
     /// The expressions handed over, by the function they stand in.
     handed: FxHashSet<(ModuleId, FuncIx, TermId)>,
+    /// The variables whose object a thread was given and somebody else knows, by module.
+    shared: FxHashSet<(ModuleId, VarIx)>,
 }
 
 /// Looks at every call and every root.
@@ -51,8 +53,11 @@ pub(super) fn collect(program: &Program) -> Passed {
     }
     let mut to_roots: FxHashMap<(FuncId, u16), PassedArg> = FxHashMap::default();
     let mut handed = FxHashSet::default();
+    let mut shared = FxHashSet::default();
     for root in &program.roots {
         for (position, arg) in handed_over(program, root) {
+            let var = program.modules[arg.module.index()].facts.var_of(arg.term);
+            shared.extend(var.filter(|_| arg.shared).map(|var| (arg.module, var)));
             let key = (root.function, position);
             let kind = program.kind(arg.module, arg.term);
             let known = kinds.entry(key).or_default();
@@ -64,7 +69,7 @@ pub(super) fn collect(program: &Program) -> Passed {
         }
     }
     kinds.retain(|_, kind| matches!(kind, Kind::Instance(_) | Kind::Object(_) | Kind::Function(_) | Kind::Method(_)));
-    Passed { to_roots, kinds, handed }
+    Passed { to_roots, kinds, handed, shared }
 }
 
 /// The kinds of arguments of every resolved call of a module.
@@ -121,7 +126,7 @@ fn handed_over(program: &Program, root: &Root) -> Vec<(u16, PassedArg)> {
         function,
         term,
         shared: match root.handed {
-            Handed::Over => is_shared(program, module, function, started.call, term),
+            Handed::Over => is_shared(program, started, term),
             Handed::Lent => program.receiver(module, function, term) == Receiver::Global,
         },
     };
@@ -168,17 +173,18 @@ fn argument_terms(program: &Program, module: ModuleId, call: CallIx, name: Qual)
     args.skip(spawn.position.saturating_add(1)).map(|arg| arg.value).collect()
 }
 
-/// Whether somebody besides the new thread knows the object: it is nobody's local, or a local made outside the loop
-/// that starts the threads.
-fn is_shared(program: &Program, module: ModuleId, function: FuncIx, call: CallIx, term: TermId) -> bool {
+/// Whether somebody besides the new thread knows the object: it is nobody's local, a local made outside the loop that
+/// starts the threads, or one that the starter goes on to use.
+fn is_shared(program: &Program, started: Started, term: TermId) -> bool {
+    let (module, function) = program.func_local(started.by);
     let facts = &program.modules[module.index()].facts;
     match program.receiver(module, function, term) {
         Receiver::Global | Receiver::Own | Receiver::OfOwn => return true,
         Receiver::Fresh | Receiver::Unknown => {}
     }
-    let ctx = facts.calls[call.index()].ctx;
+    let ctx = facts.calls[started.call.index()].ctx;
     if !program.in_loop(module, ctx) {
-        return false;
+        return is_used_afterwards(program, started, term);
     }
     let Some(var) = facts.var_of(term) else { return false };
     let is_loop_target = facts.vars[var.index()]
@@ -195,10 +201,36 @@ fn is_shared(program: &Program, module: ModuleId, function: FuncIx, call: CallIx
     !is_loop_target && !made_inside
 }
 
+/// Whether the starter calls a method of an object it has handed over, or changes an attribute of it.
+fn is_used_afterwards(program: &Program, started: Started, term: TermId) -> bool {
+    let (module, function) = program.func_local(started.by);
+    let facts = &program.modules[module.index()].facts;
+    let Some(var) = facts.var_of(term) else { return false };
+    let is_its = |term: TermId| match facts.terms.get(term) {
+        Term::Attr(base, _) | Term::Item(base, _) => facts.var_of(base) == Some(var),
+        _ => false,
+    };
+    let end = facts.functions[function.index()].events.end as usize;
+    let mut later = facts.events[started.event.index() + 1..end].iter();
+    matches!(program.kind(module, term), Kind::Instance(_))
+        && later.any(|event| match event.kind {
+            EventKind::Call(call) => is_its(facts.calls[call.index()].callee),
+            EventKind::Store(target, _) | EventKind::Augment(target, _) => is_its(target),
+            _ => false,
+        })
+}
+
 impl Program {
     /// What the starter of a thread hands to a parameter of the thread's function.
     pub(super) fn handed_to(&self, module: ModuleId, function: FuncIx, position: u16) -> Option<&PassedArg> {
         self.passed.to_roots.get(&(self.func_id(module, function), position))
+    }
+
+    /// Whether an attribute belongs to an object that is a thread's as well as this function's.
+    pub(super) fn is_of_shared_local(&self, module: ModuleId, term: TermId) -> bool {
+        let facts = &self.modules[module.index()].facts;
+        let Term::Attr(base, _) = facts.terms.get(term) else { return false };
+        facts.var_of(base).is_some_and(|var| self.passed.shared.contains(&(module, var)))
     }
 
     /// Whether a local variable is handed to a thread by the function it belongs to.
