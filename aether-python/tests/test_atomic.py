@@ -197,7 +197,7 @@ def test_a_timeout_raises_and_leaves_the_lock_alone():
     lock = threading.Lock()
 
     @synchronized(lock, timeout=0.01)
-    def guarded():  # aether: ignore[AET305] it does not: that is what the test shows
+    def guarded():
         return "done"
 
     class Slow:
