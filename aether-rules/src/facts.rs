@@ -18,6 +18,7 @@ mod contract;
 mod event;
 mod promise;
 mod symbol;
+mod table;
 mod term;
 
 pub(crate) use build::build;

@@ -8,7 +8,6 @@ use std::cell::Cell;
 use ruff_python_ast::ModModule;
 use ruff_python_parser::Parsed;
 use ruff_text_size::TextRange;
-use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::comment;
 use super::promise;
@@ -42,14 +41,6 @@ const MAX_KEPT: usize = 1 << 20;
 /// Bytes of Python for each distinct name, and for each term that is looked up by its parts (measured).
 const BYTES_PER_NAME: usize = 100;
 const BYTES_PER_TERM: usize = 50;
-
-/// Makes room for about `expected` entries in an empty table that has too little of it, or far too much.
-pub(super) fn fit<K, V>(table: &mut FxHashMap<K, V>, expected: usize) {
-    const MUCH: usize = 4;
-    if !(expected..=MUCH * expected + MUCH).contains(&table.capacity()) {
-        *table = FxHashMap::with_capacity_and_hasher(expected, FxBuildHasher);
-    }
-}
 
 /// The facts of one module. The tree is gone before they are put into their final place, which may be where it was.
 pub(crate) fn build(source: &SourceText, parsed: Box<Parsed<ModModule>>) -> ModuleFacts {

@@ -11,7 +11,7 @@ use std::fmt;
 
 use rustc_hash::FxHashMap;
 
-use super::build::fit;
+use super::table::fit;
 
 /// An identifier.
 // Four bytes of alignment, here and below: a term with a name in it takes 16 bytes instead of 24.

@@ -9,8 +9,8 @@ use std::collections::hash_map::Entry;
 
 use rustc_hash::FxHashMap;
 
-use super::build::fit;
 use super::symbol::Sym;
+use super::table::fit;
 
 macro_rules! index {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(

@@ -18,7 +18,7 @@ use super::kind::{FuncId, Kind, ModuleId};
 use super::locks::LockSet;
 use super::places::{Place, PlaceId, PlaceRoot};
 use super::program::Program;
-use crate::facts::{Comparison, CtxIx, Event, EventIx, EventKind, FuncIx, ScopeKind, Sym, Term, TermId};
+use crate::facts::{Comparison, CtxIx, Event, EventIx, EventKind, FuncIx, Sym, Term, TermId};
 use crate::model::{Effect, Role};
 use crate::rule::Confidence;
 use crate::sym;
@@ -204,7 +204,7 @@ fn for_each(program: &Program, module: ModuleId, wanted: &dyn Fn(FuncId) -> bool
         let id = program.func_id(module, function);
         // While modules are imported there is one thread; a body that starts another one goes on beside it.
         let alone_until = match index {
-            0 if program.on_main(id) => program.first_start(id),
+            0 if program.on_main(id) => program.starts_of(id).min(),
             0 => None,
             _ => Some(EventIx(0)),
         };
@@ -335,12 +335,7 @@ impl Program {
         // A nested function sees the name that the one around it bound.
         let function = self.is_function_var(module, var).unwrap_or(function);
         let rebinds = |event: &Event| matches!(event.kind, EventKind::Store(target, _) if target.same(value));
-        // A nested function sees the name of the one around it.
-        let owner = match facts.var_scope(var) {
-            ScopeKind::Function(owner) => owner,
-            _ => function,
-        };
-        if !is_attribute || facts.events_of(function).iter().chain(facts.events_of(owner)).any(rebinds) {
+        if !is_attribute || facts.events_of(function).iter().any(rebinds) {
             return None;
         }
         self.place(module, function, value)

@@ -164,10 +164,7 @@ impl Program {
     /// Whether an access prepares a thread that the same function starts afterwards.
     fn is_before_own_start(&self, access: &Access) -> bool {
         let of_own = matches!(access.receiver, Receiver::Own | Receiver::OfOwn);
-        let mut roots = self.roots().filter(|(_, root)| {
-            root.runs_on.is_thread() && root.started.is_some_and(|started| started.by == access.function)
-        });
-        of_own && roots.any(|(id, _)| self.lifetime(id).is_some_and(|lifetime| access.event <= lifetime.from))
+        of_own && self.starts_of(access.function).any(|start| access.event <= start)
     }
 }
 

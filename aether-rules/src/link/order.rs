@@ -46,12 +46,12 @@ impl Program {
         Some(Lifetime { by: started.by, from: EventIx(first + start as u32), until })
     }
 
-    /// The first event of a function that may overlap a thread it starts, if it starts any.
-    pub(super) fn first_start(&self, function: FuncId) -> Option<EventIx> {
-        let starts = self
-            .roots()
-            .filter(|(_, root)| root.runs_on.is_thread() && root.started.is_some_and(|started| started.by == function));
-        starts.filter_map(|(id, _)| self.lifetime(id)).map(|lifetime| lifetime.from).min()
+    /// The first events of a function that may overlap each of the threads it starts.
+    pub(super) fn starts_of(&self, function: FuncId) -> impl Iterator<Item = EventIx> {
+        let roots = self.roots();
+        let own =
+            roots.filter(move |(_, root)| root.runs_on.is_thread() && root.started.is_some_and(|at| at.by == function));
+        own.filter_map(|(id, _)| self.lifetime(id)).map(|lifetime| lifetime.from)
     }
 
     fn calls_method(&self, module: ModuleId, event: EventKind, wanted: crate::facts::Sym) -> bool {

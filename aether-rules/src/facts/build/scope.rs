@@ -7,6 +7,7 @@ use ruff_text_size::TextRange;
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
+use crate::facts::table::fit;
 use crate::facts::{NameIx, NameTarget, Scope, ScopeIx, ScopeKind, Sym, TermId, VarIx, Variable};
 
 /// The scopes of a module in the making.
@@ -45,8 +46,8 @@ impl Scopes {
 
     /// Makes room for about `expected` names.
     pub(super) fn fit(&mut self, expected: usize) {
-        super::fit(&mut self.bound, expected);
-        super::fit(&mut self.name_of, expected);
+        fit(&mut self.bound, expected);
+        fit(&mut self.name_of, expected);
     }
 
     /// Forgets all but the module's scope, and keeps the memory.
