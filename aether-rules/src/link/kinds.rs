@@ -10,9 +10,9 @@ use rustc_hash::FxHashMap;
 
 use super::classes;
 use super::imports::{self, ModuleIndex};
-use super::kind::{ClassId, FuncId, Kind, ModuleId};
-use super::program::{ImportTarget, Program};
-use crate::facts::{CallIx, Const, Container, EventKind, FuncIx, NameTarget, Qual, Sym, Term, TermId, VarIx};
+use super::kind::{ClassId, Kind, ModuleId};
+use super::program::{ImportTarget, Module, Program};
+use crate::facts::{CallIx, Const, Container, EventKind, FuncIx, Function, NameTarget, Qual, Sym, Term, TermId, VarIx};
 use crate::model::objects;
 use crate::{qual, sym};
 
@@ -35,17 +35,37 @@ pub(super) fn infer(program: &mut Program) {
         program.classes.extend(infos);
         program.elements.push(elements);
     }
+    let returned = returned(program);
     // The first round knows classes and imports by name, which is what bases are made of.
-    round(program);
+    round(program, &returned);
     classes::link_bases(program);
     for _ in 1..ROUNDS {
-        round(program);
+        round(program, &returned);
     }
 }
 
 /// One more round, with what is known of parameters.
 pub(super) fn refine(program: &mut Program) {
-    round(program);
+    let returned = returned(program);
+    round(program, &returned);
+}
+
+/// By module: what its functions return, in order.
+type Returned = Vec<Vec<(FuncIx, TermId)>>;
+
+fn returned(program: &Program) -> Returned {
+    let of_module = |module: &Module| {
+        let functions = module.facts.functions.iter().enumerate();
+        let returns = functions.flat_map(|(index, _)| {
+            let events = module.facts.events_of(FuncIx::at(index)).iter();
+            events.filter_map(move |event| match event.kind {
+                EventKind::Return(value) if !value.is_opaque() => Some((FuncIx::at(index), value)),
+                _ => None,
+            })
+        });
+        returns.collect()
+    };
+    program.modules.par_iter().map(of_module).collect()
 }
 
 fn link_imports(program: &mut Program) {
@@ -96,7 +116,7 @@ fn link_imports(program: &mut Program) {
 }
 
 /// One step: every variable, attribute and result from the kinds of the last step.
-fn round(program: &mut Program) {
+fn round(program: &mut Program, returned: &Returned) {
     let snapshot: &Program = program;
     let var_kinds: Vec<Vec<Kind>> = (0..snapshot.modules.len())
         .into_par_iter()
@@ -108,10 +128,12 @@ fn round(program: &mut Program) {
         .collect();
     let attr_kinds: Vec<Vec<(Sym, Kind)>> =
         (0..snapshot.classes.len()).into_par_iter().map(|index| attributes(snapshot, ClassId::at(index))).collect();
-    let returns: Vec<Kind> =
-        (0..snapshot.function_modules.len()).into_par_iter().map(|index| result(snapshot, FuncId::at(index))).collect();
+    let returns: Vec<Vec<Kind>> = (0..snapshot.modules.len())
+        .into_par_iter()
+        .map(|index| results(snapshot, ModuleId::at(index), &returned[index]))
+        .collect();
     program.var_kinds = var_kinds;
-    program.returns = returns;
+    program.returns = returns.into_iter().flatten().collect();
     for (info, kinds) in program.classes.iter_mut().zip(attr_kinds) {
         for (name, kind) in kinds {
             if let Some(attr) = info.attrs.get_mut(&name) {
@@ -145,25 +167,32 @@ fn attributes(program: &Program, class: ClassId) -> Vec<(Sym, Kind)> {
     kinds
 }
 
-fn result(program: &Program, function: FuncId) -> Kind {
-    let (module, local) = program.func_local(function);
+/// What the functions of a module give, in order; `returned` is what their `return` statements say.
+fn results(program: &Program, module: ModuleId, returned: &[(FuncIx, TermId)]) -> Vec<Kind> {
     let facts = &program.modules[module.index()].facts;
-    let declaration = &facts.functions[local.index()];
+    let mut rest = returned;
+    let of_function = |(index, declaration): (usize, &Function)| {
+        let count = rest.iter().take_while(|(function, _)| function.index() == index).count();
+        let (own, others) = rest.split_at(count);
+        rest = others;
+        if let Some(declared) = declared_result(program, module, declaration) {
+            return declared;
+        }
+        own.iter().fold(Kind::Unknown, |kind, &(_, value)| kind.join(program.kind(module, value)))
+    };
+    facts.functions.iter().enumerate().map(of_function).collect()
+}
+
+/// What a function gives, whatever its `return` statements say.
+fn declared_result(program: &Program, module: ModuleId, declaration: &Function) -> Option<Kind> {
     if declaration.flags.is_generator {
         // A decorator makes something else of it: a context manager, a serialised iterator, a fixture.
         let is_plain =
             declaration.decorators.is_empty() || declaration.flags.is_static || declaration.flags.is_classmethod;
-        return if is_plain { Kind::Object(qual!("builtins.generator")) } else { Kind::Unknown };
+        return Some(if is_plain { Kind::Object(qual!("builtins.generator")) } else { Kind::Unknown });
     }
     let declared = program.annotated(module, declaration.returns);
-    if declared.is_known() {
-        return declared;
-    }
-    let values = facts.events_of(local).iter().filter_map(|event| match event.kind {
-        EventKind::Return(value) => Some(program.kind(module, value)),
-        _ => None,
-    });
-    values.fold(Kind::Unknown, Kind::join)
+    declared.is_known().then_some(declared)
 }
 
 impl Program {
