@@ -80,6 +80,7 @@ fn drop_declared(program: &Program, roots: &mut Vec<Root>) {
 
 fn from_calls(program: &Program, module: ModuleId, roots: &mut Vec<Root>) {
     let facts = &program.modules[module.index()].facts;
+    let registers = super::declared::names_servicers(facts);
     for index in 0..facts.functions.len() {
         let by = FuncIx::at(index);
         let first = facts.functions[index].events.start;
@@ -95,6 +96,9 @@ fn from_calls(program: &Program, module: ModuleId, roots: &mut Vec<Root>) {
             };
             let started = Started { by: program.func_id(module, by), event: event_ix, call, ctx: event.ctx };
             spawned_by(program, module, started, roots);
+            if registers {
+                super::declared::servicer(program, module, call, roots);
+            }
         }
     }
 }
@@ -159,7 +163,7 @@ fn spawned_by(program: &Program, module: ModuleId, started: Started, roots: &mut
         }
         _ => {}
     }
-    super::declared::called(program, module, started, span, roots);
+    super::declared::threaded_parallel(program, module, call, span, roots);
     if program.library_callee(module, call) == Some(qual!("threading.Thread.__init__")) {
         super_target(program, module, started, span, roots);
     }
