@@ -115,13 +115,7 @@ pub(super) fn servicer(program: &Program, module: ModuleId, call: CallIx, roots:
 }
 
 /// `Parallel(n_jobs=4, prefer="threads")(delayed(f)(x) for x in xs)`.
-pub(super) fn threaded_parallel(
-    program: &Program,
-    module: ModuleId,
-    call: CallIx,
-    span: Span,
-    roots: &mut Vec<Root>,
-) {
+pub(super) fn threaded_parallel(program: &Program, module: ModuleId, call: CallIx, span: Span, roots: &mut Vec<Root>) {
     let facts = &program.module(module).facts;
     let Term::Call(pool) = facts.terms.get(facts.calls[call.index()].callee) else { return };
     if program.library_callee(module, pool) != Some(qual!("joblib.Parallel")) {

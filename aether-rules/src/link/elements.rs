@@ -17,10 +17,9 @@ impl Program {
             return Kind::Unknown;
         }
         let join = |terms: &[TermId]| {
-            terms
-                .iter()
-                .take(MAX_VALUES)
-                .fold(Kind::Unknown, |kind, &term| kind.join(self.kind_within(module, term, Within::containers(depth + 1))))
+            terms.iter().take(MAX_VALUES).fold(Kind::Unknown, |kind, &term| {
+                kind.join(self.kind_within(module, term, Within::containers(depth + 1)))
+            })
         };
         match facts.terms.get(iterable) {
             Term::Display(_, list) => join(facts.terms.list(list)),

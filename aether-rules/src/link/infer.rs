@@ -205,4 +205,3 @@ fn declared_result(program: &Program, module: ModuleId, declaration: &Function) 
     let declared = program.annotated(module, declaration.returns);
     declared.is_known().then_some(declared)
 }
-

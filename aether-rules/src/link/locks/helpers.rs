@@ -78,10 +78,12 @@ fn held_at_all(program: &Program, sites: &[Site], pushed: &FxHashMap<FuncId, Opt
 fn sites(program: &Program) -> FxHashMap<FuncId, Vec<Site>> {
     let is_root: FxHashSet<FuncId> = program.roots.iter().map(|root| root.function).collect();
     let unresolved = unresolved_sites(program);
-    let others = |function: FuncId, holds: &dyn Fn(FuncId) -> bool| {
-        unresolved.get(&function).is_some_and(|sites| sites.iter().any(|site| holds(site.caller)))
-    };
-    let near = near::functions(program, &program.locks.holding, &others, ROUNDS);
+    let mut more: Vec<(FuncId, FuncId)> = unresolved
+        .iter()
+        .flat_map(|(&function, sites)| sites.iter().map(move |site| (function, site.caller)))
+        .collect();
+    more.sort_unstable();
+    let near = near::functions(program, &more, ROUNDS);
     let mut found = FxHashMap::default();
     for function in (0..near.len()).map(FuncId::at).filter(|function| near[function.index()]) {
         let callers = program.callers(function);

@@ -9,24 +9,23 @@ use crate::link::program::Program;
 
 /// By function: whether a lock may be held at a call of it, by its caller or by one up to `levels` calls above.
 ///
-/// `others` are calls that the call graph does not have: a function, and who may call it.
-pub(super) fn functions(
-    program: &Program,
-    holding: &[bool],
-    others: &dyn Fn(FuncId, &dyn Fn(FuncId) -> bool) -> bool,
-    levels: usize,
-) -> Vec<bool> {
-    let mut near = vec![false; holding.len()];
+/// `more` are calls that the call graph does not have: who is called, and by whom.
+pub(super) fn functions(program: &Program, more: &[(FuncId, FuncId)], levels: usize) -> Vec<bool> {
+    let mut near = vec![false; program.function_modules.len()];
     for _ in 0..levels {
         let mut changed = false;
-        for index in 0..near.len() {
-            let function = FuncId::at(index);
-            let holds = |caller: FuncId| holding[caller.index()] || near[caller.index()];
-            if !near[index]
-                && (program.callers(function).iter().any(|site| holds(site.caller)) || others(function, &holds))
-            {
-                near[index] = true;
-                changed = true;
+        let mut mark = |near: &mut Vec<bool>, function: FuncId| {
+            changed |= !std::mem::replace(&mut near[function.index()], true);
+        };
+        for function in (0..near.len()).map(FuncId::at) {
+            let holds = |caller: FuncId| program.may_hold(caller) || near[caller.index()];
+            if !near[function.index()] && program.callers(function).iter().any(|site| holds(site.caller)) {
+                mark(&mut near, function);
+            }
+        }
+        for &(function, caller) in more {
+            if program.may_hold(caller) || near[caller.index()] {
+                mark(&mut near, function);
             }
         }
         if !changed {

@@ -37,10 +37,10 @@ pub(super) fn entered(program: &Program) -> Vec<LockSet> {
 /// The functions that may be entered with a lock, and the calls that say with which.
 fn candidates(program: &Program) -> Vec<(FuncId, Vec<&CallSite>)> {
     let roots: FxHashSet<FuncId> = program.roots.iter().map(|root| root.function).collect();
-    let near = near::functions(program, &program.locks.holding, &|_, _| false, ROUNDS);
-    let functions = (0..near.len()).map(FuncId::at).filter(|&function| {
-        near[function.index()] && !roots.contains(&function) && !program.escapes(function)
-    });
+    let near = near::functions(program, &[], ROUNDS);
+    let functions = (0..near.len())
+        .map(FuncId::at)
+        .filter(|&function| near[function.index()] && !roots.contains(&function) && !program.escapes(function));
     let with_sites = functions.map(|function| {
         let sites = program.callers(function).iter().filter(|site| counts(program, function, site));
         (function, sites.collect::<Vec<_>>())
