@@ -187,10 +187,10 @@ fn load(sources: &dyn Sources, index: usize, id: FileId) -> Loaded {
     Loaded { file: AnalyzedFile { path, text, kind }, facts, findings, lines, depth: Depth::Analyzed }
 }
 
-/// Whether a text has a word without which no code starts a thread or hands work to one.
+/// Whether a text has a word without which no code starts a thread or hands work to one; `threading` alone does not.
 fn names_threads(text: &str) -> bool {
-    // Without their first letter: `Thread` and `thread`, `ThreadPoolExecutor` and `run_in_executor`.
-    const WORDS: [&str; 4] = ["hread", "xecutor", "concurrent", "Timer"];
+    // Without their first letter where it may be small or capital: `ThreadPoolExecutor` and `run_in_executor`.
+    const WORDS: [&str; 6] = ["Thread", "xecutor", "Timer", "to_thread", "new_thread", "in_thread"];
     WORDS.iter().any(|word| memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some())
 }
 

@@ -5,7 +5,7 @@
 //!
 //! *Invariant:* nothing in this module names a rule.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use ruff_text_size::TextRange;
 use smallvec::SmallVec;
@@ -305,11 +305,14 @@ pub struct Import {
 impl ModuleFacts {
     /// The facts of a module that says nothing.
     pub(crate) fn empty() -> Self {
-        let source = SourceText { text: "".into(), kind: SourceKind::Module };
-        match crate::parse::parse(&source) {
-            crate::parse::ParsedModule::Tree { parsed, .. } => build(&source, parsed),
-            crate::parse::ParsedModule::TooComplex(_) => unreachable!("the empty text does not nest"),
-        }
+        static EMPTY: LazyLock<ModuleFacts> = LazyLock::new(|| {
+            let source = SourceText { text: "".into(), kind: SourceKind::Module };
+            match crate::parse::parse(&source) {
+                crate::parse::ParsedModule::Tree { parsed, .. } => build(&source, parsed),
+                crate::parse::ParsedModule::TooComplex(_) => unreachable!("the empty text does not nest"),
+            }
+        });
+        EMPTY.clone()
     }
 
     /// The text of an identifier of this module.

@@ -15,7 +15,7 @@ fn checked(project: &Project, args: &[&str]) -> String {
 
 /// Broken files, with the word without which test code is not looked into.
 fn files(paths: &[&str]) -> Project {
-    paths.iter().fold(Project::new(), |project, path| project.file(path, "thread = (\n"))
+    paths.iter().fold(Project::new(), |project, path| project.file(path, "Thread = (\n"))
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! *Invariant:* positions are those of the comment itself; what a suppression covers is decided where findings are
 //! known.
 
-use ruff_python_ast::token::{TokenKind, Tokens};
+use ruff_python_ast::token::{Token, TokenKind, Tokens};
 use ruff_text_size::{Ranged, TextRange, TextSize};
 
 use super::symbol::Sym;
@@ -59,8 +59,9 @@ pub enum CommentKind {
 /// Finds the comments worth remembering, in order.
 pub(super) fn collect(text: &str, tokens: &Tokens) -> Vec<Comment> {
     let mut comments = Vec::new();
-    for token in tokens.iter().filter(|token| token.kind() == TokenKind::Comment) {
-        let range = token.range();
+    let is_comment = |token: &&Token| token.kind() == TokenKind::Comment;
+    let ranges: Vec<TextRange> = tokens.iter().filter(is_comment).map(Ranged::range).collect();
+    for &range in &ranges {
         let Some(words) = text.get(std::ops::Range::<usize>::from(range)) else { continue };
         if let Some(kind) = parse(words, range.start()) {
             let before = text[..usize::from(range.start())].rsplit(['\n', '\r']).next().unwrap_or("");
@@ -72,7 +73,7 @@ pub(super) fn collect(text: &str, tokens: &Tokens) -> Vec<Comment> {
             comments.push(Comment { range, own_line, kind });
         }
     }
-    comments.extend(accepted::collect(text, tokens));
+    comments.extend(accepted::collect(text, &ranges));
     comments.sort_by_key(|comment| comment.range.start());
     comments
 }

@@ -137,6 +137,11 @@ impl Names {
         self.text.to_ascii_lowercase().contains(part)
     }
 
+    /// Whether a name has `part` in it; two names side by side may make one up.
+    pub(crate) fn contain(&self, part: &str) -> bool {
+        memchr::memmem::find(self.text.as_bytes(), part.as_bytes()).is_some()
+    }
+
     /// The names, in memory of just the right size.
     #[expect(clippy::iter_over_hash_type, reason = "from one table into another")]
     pub(super) fn finish(&self) -> Self {

@@ -8,7 +8,7 @@ use super::holding::Owner;
 use super::kind::{FuncId, ModuleId};
 use super::locks::LockId;
 use super::program::Program;
-use crate::facts::{CallIx, CtxIx, CtxKind, EventIx, EventKind, FuncIx, Term, TermId, WithKind};
+use crate::facts::{CallIx, CtxIx, CtxKind, EventIx, EventKind, FuncIx, ModuleFacts, Term, TermId, WithKind};
 use crate::source::Span;
 use crate::sym;
 
@@ -42,7 +42,7 @@ impl Acquisition {
 pub(super) fn acquisitions(program: &Program, module: ModuleId) -> Vec<Acquisition> {
     let facts = &program.module(module).facts;
     let mut found = Vec::new();
-    let first_events = first_events(program, module);
+    let mut first_events = None;
     for (index, ctx) in facts.ctxs.iter().enumerate() {
         let CtxKind::With(term, WithKind::Plain) = ctx.kind else { continue };
         let at = CtxIx::at(index);
@@ -54,7 +54,7 @@ pub(super) fn acquisitions(program: &Program, module: ModuleId) -> Vec<Acquisiti
             owner,
             term,
             ctx: ctx.parent,
-            event: first_events.get(&at).copied(),
+            event: first_events.get_or_insert_with(|| first_events_in(facts)).get(&at).copied(),
             span: program.span(module, ctx.range),
         });
     }
@@ -92,8 +92,7 @@ pub(super) fn acquisitions(program: &Program, module: ModuleId) -> Vec<Acquisiti
 }
 
 /// The first step inside each `with`.
-fn first_events(program: &Program, module: ModuleId) -> FxHashMap<CtxIx, EventIx> {
-    let facts = &program.module(module).facts;
+fn first_events_in(facts: &ModuleFacts) -> FxHashMap<CtxIx, EventIx> {
     let mut first = FxHashMap::default();
     for (index, event) in facts.events.iter().enumerate() {
         for (at, ctx) in facts.ctx_chain(event.ctx) {

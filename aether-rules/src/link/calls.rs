@@ -7,6 +7,7 @@ use ruff_text_size::TextRange;
 
 use super::kind::{ClassId, FuncId, Kind, ModuleId};
 use super::program::Program;
+use super::rows::Rows;
 use crate::facts::{ArgumentName, CallIx, CtxIx, CtxKind, EventIx, EventKind, FuncIx, Qual, Term, TermId};
 use crate::{qual, sym};
 
@@ -65,15 +66,10 @@ pub(super) fn resolve(program: &mut Program) {
     let snapshot: &Program = program;
     let resolved: Vec<(Vec<Callee>, Edges)> =
         (0..snapshot.modules.len()).into_par_iter().map(|index| module_calls(snapshot, ModuleId::at(index))).collect();
-    let mut callers = vec![Vec::new(); program.function_modules.len()];
-    program.callees.clear();
-    for (callees, edges) in resolved {
-        program.callees.push(callees);
-        for (callee, site) in edges {
-            callers[callee.index()].push(site);
-        }
-    }
-    program.callers = callers;
+    let (callees, edges): (Vec<_>, Vec<Edges>) = resolved.into_iter().unzip();
+    let sites = edges.iter().flatten().map(|&(callee, site)| (callee.index(), site));
+    program.callers = Rows::new(program.function_modules.len(), sites);
+    program.callees = callees;
 }
 
 fn module_calls(program: &Program, module: ModuleId) -> (Vec<Callee>, Vec<(FuncId, CallSite)>) {
@@ -234,7 +230,7 @@ impl Program {
 
     /// From where a function is called.
     pub fn callers(&self, function: FuncId) -> &[CallSite] {
-        &self.callers[function.index()]
+        self.callers.get(function.index())
     }
 
     /// The functions a call may run: a method and its overrides, or the `__init__` of a class.

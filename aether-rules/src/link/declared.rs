@@ -11,8 +11,8 @@ use super::calls::Callee;
 use super::kind::{FuncId, Kind, ModuleId};
 use super::offload::Handed;
 use super::program::Program;
-use super::roots::{Root, Started};
-use crate::facts::{CallIx, Const, FuncIx, Function, Qual, Sym, Term, TermId};
+use super::roots::Root;
+use crate::facts::{CallIx, Const, FuncIx, Function, ModuleFacts, Qual, Sym, Term, TermId};
 use crate::model::{Models, RunsOn, spawns};
 use crate::source::Span;
 use crate::{qual, sym};
@@ -63,12 +63,6 @@ pub(super) fn assigned(
     roots.extend(program.callbacks(module, value).into_iter().map(|function| callback(function, runs_on, span)));
 }
 
-/// Calls whose effect no single argument shows.
-pub(super) fn called(program: &Program, module: ModuleId, started: Started, span: Span, roots: &mut Vec<Root>) {
-    servicer(program, module, started.call, span, roots);
-    threaded_parallel(program, module, started.call, span, roots);
-}
-
 fn callback(function: FuncId, runs_on: RunsOn, span: Span) -> Root {
     let self_parallel = runs_on.is_self_parallel();
     Root {
@@ -83,10 +77,18 @@ fn callback(function: FuncId, runs_on: RunsOn, span: Span) -> Root {
     }
 }
 
+/// How the functions end that gRPC generates to register a servicer.
+const REGISTERS: &str = "Servicer_to_server";
+
+/// Whether a module names a function that registers a servicer: to look at the name of every call is dear.
+pub(super) fn names_servicers(facts: &ModuleFacts) -> bool {
+    facts.names.contain(REGISTERS)
+}
+
 /// `add_GreeterServicer_to_server(Greeter(), server)`, as generated for gRPC: one object serves every thread.
-fn servicer(program: &Program, module: ModuleId, call: CallIx, span: Span, roots: &mut Vec<Root>) {
+pub(super) fn servicer(program: &Program, module: ModuleId, call: CallIx, roots: &mut Vec<Root>) {
     let facts = &program.module(module).facts;
-    // It takes two; to look at the name of every call is dear.
+    let span = program.span(module, facts.calls[call.index()].range);
     let (Some(object), [_, _, ..]) = (facts.positional(call, 0), facts.args_of(call)) else { return };
     let name = match facts.terms.get(facts.calls[call.index()].callee) {
         Term::Attr(_, name) => name,
@@ -97,7 +99,7 @@ fn servicer(program: &Program, module: ModuleId, call: CallIx, span: Span, roots
         _ => return,
     };
     let text = facts.name(name);
-    if !text.starts_with("add_") || !text.ends_with("Servicer_to_server") {
+    if !text.starts_with("add_") || !text.ends_with(REGISTERS) {
         return;
     }
     let Kind::Instance(class) = program.kind(module, object.value) else { return };
@@ -113,7 +115,7 @@ fn servicer(program: &Program, module: ModuleId, call: CallIx, span: Span, roots
 }
 
 /// `Parallel(n_jobs=4, prefer="threads")(delayed(f)(x) for x in xs)`.
-fn threaded_parallel(program: &Program, module: ModuleId, call: CallIx, span: Span, roots: &mut Vec<Root>) {
+pub(super) fn threaded_parallel(program: &Program, module: ModuleId, call: CallIx, span: Span, roots: &mut Vec<Root>) {
     let facts = &program.module(module).facts;
     let Term::Call(pool) = facts.terms.get(facts.calls[call.index()].callee) else { return };
     if program.library_callee(module, pool) != Some(qual!("joblib.Parallel")) {

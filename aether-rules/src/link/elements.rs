@@ -3,7 +3,7 @@
 //! *Invariant:* containers are followed a fixed number of levels deep, so a container that holds itself ends too.
 
 use super::kind::{ClassId, Kind, ModuleId};
-use super::kinds::MAX_VALUES;
+use super::kinds::{MAX_VALUES, Within};
 use super::program::Program;
 use crate::facts::{Sym, Term, TermId};
 use crate::sym;
@@ -17,14 +17,13 @@ impl Program {
             return Kind::Unknown;
         }
         let join = |terms: &[TermId]| {
-            terms
-                .iter()
-                .take(MAX_VALUES)
-                .fold(Kind::Unknown, |kind, &term| kind.join(self.kind_within(module, term, depth + 1)))
+            terms.iter().take(MAX_VALUES).fold(Kind::Unknown, |kind, &term| {
+                kind.join(self.kind_within(module, term, Within::containers(depth + 1)))
+            })
         };
         match facts.terms.get(iterable) {
             Term::Display(_, list) => join(facts.terms.list(list)),
-            Term::Comp(_, element) => self.kind_within(module, element, depth + 1),
+            Term::Comp(_, element) => self.kind_within(module, element, Within::containers(depth + 1)),
             Term::Name(_) => {
                 let Some(var) = facts.var_of(iterable) else { return Kind::Unknown };
                 let values = facts.vars[var.index()].values.iter().take(MAX_VALUES);
@@ -33,7 +32,7 @@ impl Program {
                 let added = self.elements[module.index()].get(&var);
                 from_values.join(added.map_or(Kind::Unknown, |terms| join(terms)))
             }
-            Term::Attr(base, name) => match self.kind_within(module, base, depth + 1) {
+            Term::Attr(base, name) => match self.kind_within(module, base, Within::containers(depth + 1)) {
                 Kind::Instance(class) | Kind::Class(class) => self.attr_elements(class, name, depth),
                 _ => Kind::Unknown,
             },
@@ -62,7 +61,7 @@ impl Program {
                 kind = kind.join(self.element_kind(module, value, depth + 1));
             }
             for &element in attr.elements.iter().take(MAX_VALUES) {
-                kind = kind.join(self.kind_within(module, element, depth + 1));
+                kind = kind.join(self.kind_within(module, element, Within::containers(depth + 1)));
             }
         }
         kind

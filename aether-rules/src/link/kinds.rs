@@ -1,179 +1,43 @@
-//! Light type inference: what every variable, attribute and function result holds.
-//!
-//! Rounds over the whole program, each from a snapshot of the last: deterministic and parallel, and enough for what
-//! code does in practice (a lock made in a base class, returned by a helper, stored under another name).
+//! What a term denotes: a lock, a list, an object of a class of the program.
 //!
 //! *Invariant:* [`Program::kind`] reads tables and recurses only into the parts of its term, so it ends.
 
-use rayon::prelude::*;
-use rustc_hash::FxHashMap;
-
-use super::classes;
-use super::imports::{self, ModuleIndex};
-use super::kind::{ClassId, FuncId, Kind, ModuleId};
+use super::kind::{ClassId, Kind, ModuleId};
 use super::program::{ImportTarget, Program};
-use crate::facts::{CallIx, Const, Container, EventKind, FuncIx, NameTarget, Qual, Sym, Term, TermId, VarIx};
+use crate::facts::{CallIx, Const, Container, FuncIx, NameTarget, Qual, Sym, Term, TermId};
 use crate::model::objects;
 use crate::{qual, sym};
-
-/// How often facts may travel one more assignment, call or import.
-const ROUNDS: usize = 3;
 
 /// How many assignments to one name are looked at: generated code assigns thousands of times.
 pub(super) const MAX_VALUES: usize = 32;
 
-/// Fills imports, classes and kinds.
-pub(super) fn infer(program: &mut Program) {
-    link_imports(program);
-    program.var_kinds = program.modules.iter().map(|module| vec![Kind::Unknown; module.facts.vars.len()]).collect();
-    program.returns = vec![Kind::Unknown; program.function_modules.len()];
-    let collected: Vec<_> = (0..program.modules.len())
-        .into_par_iter()
-        .map(|index| classes::collect(program, ModuleId::at(index)))
-        .collect();
-    for (infos, elements) in collected {
-        program.classes.extend(infos);
-        program.elements.push(elements);
-    }
-    // The first round knows classes and imports by name, which is what bases are made of.
-    round(program);
-    classes::link_bases(program);
-    for _ in 1..ROUNDS {
-        round(program);
-    }
+/// How a term is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Within<'known> {
+    /// How many containers deep: what a container holds may be an element of the container itself.
+    pub(super) depth: usize,
+    /// What the module's first terms are known to denote.
+    pub(super) known: &'known [Kind],
 }
 
-/// One more round, with what is known of parameters.
-pub(super) fn refine(program: &mut Program) {
-    round(program);
-}
-
-fn link_imports(program: &mut Program) {
-    program.index = ModuleIndex::new(program.modules.iter().map(|module| &*module.path));
-    super::declared::find_modelled(program);
-    program.globals = program
-        .modules
-        .par_iter()
-        .map(|module| {
-            let vars = module.facts.vars.iter().enumerate();
-            let globals = vars.filter(|(_, var)| var.scope.0 == 0);
-            globals.map(|(index, var)| (var.name, VarIx::at(index))).collect::<FxHashMap<_, _>>()
-        })
-        .collect();
-    let resolved: Vec<(Vec<ImportTarget>, Vec<ModuleId>)> = (0..program.modules.len())
-        .into_par_iter()
-        .map(|index| {
-            let importer = ModuleId::at(index);
-            let mut stars = Vec::new();
-            let imports = &program.modules[index].facts.imports;
-            let targets = imports.iter().map(|import| {
-                let module = program.index.resolve(importer, import);
-                match (module, import.member) {
-                    (Some(module), Some(member)) if member == sym!("*") => {
-                        stars.push(module);
-                        ImportTarget::Module(module)
-                    }
-                    (Some(module), Some(member)) => {
-                        let has_name = program.globals[module.index()].contains_key(&member);
-                        match program.index.submodule(module, member) {
-                            Some(submodule) if !has_name => ImportTarget::Module(submodule),
-                            _ => ImportTarget::Member(module, member),
-                        }
-                    }
-                    (Some(module), None) => ImportTarget::Module(module),
-                    (None, member) => {
-                        let base = imports::library_name(import);
-                        let name = member.map_or(base, |member| base.child(member));
-                        ImportTarget::Lib(program.models.canonical(objects::canonical(name)))
-                    }
-                }
-            });
-            let targets = targets.collect();
-            (targets, stars)
-        })
-        .collect();
-    (program.imports, program.star_imports) = resolved.into_iter().unzip();
-}
-
-/// One step: every variable, attribute and result from the kinds of the last step.
-fn round(program: &mut Program) {
-    let snapshot: &Program = program;
-    let var_kinds: Vec<Vec<Kind>> = (0..snapshot.modules.len())
-        .into_par_iter()
-        .map(|index| {
-            let module = ModuleId::at(index);
-            let vars = &snapshot.modules[index].facts.vars;
-            (0..vars.len()).map(|var| variable(snapshot, module, VarIx::at(var))).collect()
-        })
-        .collect();
-    let attr_kinds: Vec<Vec<(Sym, Kind)>> =
-        (0..snapshot.classes.len()).into_par_iter().map(|index| attributes(snapshot, ClassId::at(index))).collect();
-    let returns: Vec<Kind> =
-        (0..snapshot.function_modules.len()).into_par_iter().map(|index| result(snapshot, FuncId::at(index))).collect();
-    program.var_kinds = var_kinds;
-    program.returns = returns;
-    for (info, kinds) in program.classes.iter_mut().zip(attr_kinds) {
-        for (name, kind) in kinds {
-            if let Some(attr) = info.attrs.get_mut(&name) {
-                attr.kind = kind;
-            }
-        }
+impl Within<'_> {
+    /// So many containers deep, where a term may denote less.
+    pub(super) fn containers(depth: usize) -> Self {
+        Self { depth, known: &[] }
     }
-}
-
-fn variable(program: &Program, module: ModuleId, var: VarIx) -> Kind {
-    let facts = &program.modules[module.index()].facts;
-    let variable = &facts.vars[var.index()];
-    let declared = program.annotated(module, variable.annotation);
-    if declared.is_known() {
-        return declared;
-    }
-    let values = variable.values.iter().take(MAX_VALUES).map(|&value| program.kind(module, value));
-    values.fold(Kind::Unknown, Kind::join)
-}
-
-#[expect(clippy::iter_over_hash_type, reason = "the result is written back by name, in no order")]
-fn attributes(program: &Program, class: ClassId) -> Vec<(Sym, Kind)> {
-    let (module, _) = program.class_local(class);
-    let mut kinds = Vec::new();
-    for (&name, attr) in &program.classes[class.index()].attrs {
-        let stores = attr.stores.iter().map(|&(_, value)| program.kind(module, value));
-        let stored = stores.fold(Kind::Unknown, Kind::join);
-        let class_var = attr.class_var.map_or(Kind::Unknown, |var| program.var_kinds[module.index()][var.index()]);
-        kinds.push((name, stored.join(class_var)));
-    }
-    kinds
-}
-
-fn result(program: &Program, function: FuncId) -> Kind {
-    let (module, local) = program.func_local(function);
-    let facts = &program.modules[module.index()].facts;
-    let declaration = &facts.functions[local.index()];
-    if declaration.flags.is_generator {
-        // A decorator makes something else of it: a context manager, a serialised iterator, a fixture.
-        let is_plain =
-            declaration.decorators.is_empty() || declaration.flags.is_static || declaration.flags.is_classmethod;
-        return if is_plain { Kind::Object(qual!("builtins.generator")) } else { Kind::Unknown };
-    }
-    let declared = program.annotated(module, declaration.returns);
-    if declared.is_known() {
-        return declared;
-    }
-    let values = facts.events_of(local).iter().filter_map(|event| match event.kind {
-        EventKind::Return(value) => Some(program.kind(module, value)),
-        _ => None,
-    });
-    values.fold(Kind::Unknown, Kind::join)
 }
 
 impl Program {
     /// What a term of a module evaluates to.
     pub fn kind(&self, module: ModuleId, term: TermId) -> Kind {
-        self.kind_within(module, term, 0)
+        let known = self.term_kinds.get(module.index()).map_or(&[][..], |known| known);
+        self.kind_within(module, term, Within { depth: 0, known })
     }
 
-    /// The same, `depth` containers deep: what a container holds may be an element of the container itself.
-    pub(super) fn kind_within(&self, module: ModuleId, term: TermId, depth: usize) -> Kind {
+    pub(super) fn kind_within(&self, module: ModuleId, term: TermId, within: Within<'_>) -> Kind {
+        if let Some(&known) = within.known.get(term.index()) {
+            return known;
+        }
         let facts = &self.modules[module.index()].facts;
         match facts.terms.get(term) {
             Term::Opaque | Term::Item(..) => Kind::Unknown,
@@ -181,8 +45,8 @@ impl Program {
                 NameTarget::Var(var) => self.var_kinds[module.index()][var.index()],
                 NameTarget::Free(name) => self.free_name(module, name),
             },
-            Term::Attr(base, name) => self.member(self.kind_within(module, base, depth), name),
-            Term::Call(call) => self.call_result(module, call, depth),
+            Term::Attr(base, name) => self.member(self.kind_within(module, base, within), name),
+            Term::Call(call) => self.call_result(module, call, within),
             Term::Const(Const::None) => Kind::None,
             Term::Const(_) | Term::Not(_) | Term::Compare(..) => Kind::Immutable,
             Term::Display(container, _) | Term::Comp(container, _) => container_kind(container),
@@ -190,14 +54,14 @@ impl Program {
             Term::Class(class) => Kind::Class(self.class_id(module, class)),
             Term::Param(function, position) => self.parameter(module, function, position),
             Term::Import(import) => self.imported(module, import.index()),
-            Term::Element(iterable) => self.element_kind(module, iterable, depth),
-            Term::Entered(inner) => self.entered(module, inner, depth),
-            Term::Awaited(inner) => self.kind_within(module, inner, depth),
+            Term::Element(iterable) => self.element_kind(module, iterable, within.depth),
+            Term::Entered(inner) => self.entered(module, inner, within),
+            Term::Awaited(inner) => self.kind_within(module, inner, within),
             Term::Unpacked(..) => Kind::Unknown,
             Term::And(a, b) | Term::Or(a, b) | Term::Either(a, b) => {
-                self.kind_within(module, a, depth).join(self.kind_within(module, b, depth))
+                self.kind_within(module, a, within).join(self.kind_within(module, b, within))
             }
-            Term::Operation(a, b) => match (self.kind_within(module, a, depth), self.kind_within(module, b, depth)) {
+            Term::Operation(a, b) => match (self.kind_within(module, a, within), self.kind_within(module, b, within)) {
                 (Kind::Immutable, _) | (_, Kind::Immutable) => Kind::Immutable,
                 (Kind::Object(class), _) if objects::role_of(class).is_some() => Kind::Object(class),
                 _ => Kind::Unknown,
@@ -237,7 +101,7 @@ impl Program {
     }
 
     fn parameter(&self, module: ModuleId, function: FuncIx, position: u16) -> Kind {
-        if let Some(&kind) = self.passed.kinds.get(&(self.func_id(module, function), position)) {
+        if let Some(kind) = self.passed.kinds.get((self.func_id(module, function), position)) {
             return kind;
         }
         let function = &self.modules[module.index()].facts.functions[function.index()];
@@ -304,21 +168,21 @@ impl Program {
         base.map_or(Kind::Unknown, |&base| Kind::Lib(objects::method_owner(base).child(name)))
     }
 
-    fn call_result(&self, module: ModuleId, call: CallIx, depth: usize) -> Kind {
+    fn call_result(&self, module: ModuleId, call: CallIx, within: Within<'_>) -> Kind {
         let facts = &self.modules[module.index()].facts;
         let callee = facts.calls[call.index()].callee;
-        match self.kind_within(module, callee, depth) {
+        match self.kind_within(module, callee, within) {
             Kind::Class(class) => Kind::Instance(class),
             Kind::Function(function) | Kind::Method(function) => self.returns[function.index()],
-            Kind::Lib(name) => self.library_result(module, call, name, depth),
+            Kind::Lib(name) => self.library_result(module, call, name, within),
             _ => Kind::Unknown,
         }
     }
 
-    fn library_result(&self, module: ModuleId, call: CallIx, name: Qual, depth: usize) -> Kind {
+    fn library_result(&self, module: ModuleId, call: CallIx, name: Qual, within: Within<'_>) -> Kind {
         let facts = &self.modules[module.index()].facts;
         let first =
-            || facts.positional(call, 0).map_or(Kind::Unknown, |arg| self.kind_within(module, arg.value, depth));
+            || facts.positional(call, 0).map_or(Kind::Unknown, |arg| self.kind_within(module, arg.value, within));
         if name == qual!("builtins.super") {
             let function = facts.function_of_ctx(facts.calls[call.index()].ctx);
             return match self.enclosing_class(module, function) {
@@ -367,8 +231,8 @@ impl Program {
         None
     }
 
-    fn entered(&self, module: ModuleId, inner: TermId, depth: usize) -> Kind {
-        match self.kind_within(module, inner, depth) {
+    fn entered(&self, module: ModuleId, inner: TermId, within: Within<'_>) -> Kind {
+        match self.kind_within(module, inner, within) {
             Kind::Instance(class) => match self.class_member(class, sym!("__enter__"), Kind::Instance(class)) {
                 Kind::Method(enter) => match self.returns[enter.index()] {
                     Kind::Unknown => Kind::Instance(class),

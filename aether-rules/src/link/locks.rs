@@ -10,6 +10,7 @@ mod atomic;
 mod decorators;
 mod helpers;
 mod lookup;
+mod near;
 mod probable;
 mod set;
 mod steps;
@@ -82,6 +83,7 @@ pub(super) fn compute(program: &mut Program) {
     program.locks.entry = vec![LockSet::default(); program.function_modules.len()];
     decorators::decorated(program);
     program.locks.escaping = helpers::escaping(program);
+    program.locks.holding = holding(program);
     helpers::enter(program);
     program.locks.holding = holding(program);
     program.locks.probable = probable::entered(program);

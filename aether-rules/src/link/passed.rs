@@ -35,21 +35,59 @@ pub(super) struct Passed {
     /// By function and position: what a starter hands over.
     pub(super) to_roots: FxHashMap<(FuncId, u16), PassedArg>,
     /// By function and position: what all known callers agree on.
-    pub(super) kinds: FxHashMap<(FuncId, u16), Kind>,
+    pub(super) kinds: ParamKinds,
     /// The expressions handed over, by the function they stand in.
     handed: FxHashSet<(ModuleId, FuncIx, TermId)>,
     /// The variables whose object a thread was given and somebody else knows, by module.
     shared: FxHashSet<(ModuleId, VarIx)>,
 }
 
+/// What all known callers agree on, by function and position.
+#[derive(Debug, Default)]
+pub(super) struct ParamKinds {
+    /// By function: where its parameters start; one more than there are functions.
+    starts: Vec<u32>,
+    all: Vec<Kind>,
+}
+
+impl ParamKinds {
+    fn new(program: &Program) -> Self {
+        let functions = program.modules.iter().flat_map(|module| &module.facts.functions);
+        let mut end = 0;
+        let ends = functions.map(|function| {
+            end += function.params.len() as u32;
+            end
+        });
+        let starts: Vec<u32> = std::iter::once(0).chain(ends).collect();
+        Self { starts, all: vec![Kind::Unknown; end as usize] }
+    }
+
+    fn at(&self, (function, position): (FuncId, u16)) -> Option<usize> {
+        let &[from, to] = self.starts.get(function.index()..function.index() + 2)? else { return None };
+        let at = from as usize + usize::from(position);
+        (at < to as usize).then_some(at)
+    }
+
+    fn add(&mut self, param: (FuncId, u16), kind: Kind) {
+        if let Some(at) = self.at(param) {
+            self.all[at] = self.all[at].join(kind);
+        }
+    }
+
+    /// What a parameter receives from all who are known to pass something, if it is one sort of object.
+    pub(super) fn get(&self, param: (FuncId, u16)) -> Option<Kind> {
+        let kind = self.all[self.at(param)?];
+        matches!(kind, Kind::Instance(_) | Kind::Object(_) | Kind::Function(_) | Kind::Method(_)).then_some(kind)
+    }
+}
+
 /// Looks at every call and every root.
 pub(super) fn collect(program: &Program) -> Passed {
-    let mut kinds: FxHashMap<(FuncId, u16), Kind> = FxHashMap::default();
+    let mut kinds = ParamKinds::new(program);
     let from_calls: Vec<Vec<((FuncId, u16), Kind)>> =
         (0..program.modules.len()).into_par_iter().map(|index| called(program, ModuleId::at(index))).collect();
     for (key, kind) in from_calls.into_iter().flatten() {
-        let known = kinds.entry(key).or_default();
-        *known = known.join(kind);
+        kinds.add(key, kind);
     }
     let mut to_roots: FxHashMap<(FuncId, u16), PassedArg> = FxHashMap::default();
     let mut handed = FxHashSet::default();
@@ -59,16 +97,13 @@ pub(super) fn collect(program: &Program) -> Passed {
             let var = program.modules[arg.module.index()].facts.var_of(arg.term);
             shared.extend(var.filter(|_| arg.shared).map(|var| (arg.module, var)));
             let key = (root.function, position);
-            let kind = program.kind(arg.module, arg.term);
-            let known = kinds.entry(key).or_default();
-            *known = known.join(kind);
+            kinds.add(key, program.kind(arg.module, arg.term));
             let first = to_roots.entry(key).or_insert(arg);
             // The same object given to two threads is shared whoever made it.
             let given_before = !handed.insert((arg.module, arg.function, arg.term));
             first.shared |= arg.shared || (given_before && first.term == arg.term);
         }
     }
-    kinds.retain(|_, kind| matches!(kind, Kind::Instance(_) | Kind::Object(_) | Kind::Function(_) | Kind::Method(_)));
     Passed { to_roots, kinds, handed, shared }
 }
 

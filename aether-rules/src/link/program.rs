@@ -58,9 +58,11 @@ pub struct Program {
     pub(super) globals: Vec<rustc_hash::FxHashMap<Sym, crate::facts::VarIx>>,
     pub(super) var_kinds: Vec<Vec<Kind>>,
     pub(super) returns: Vec<Kind>,
+    /// By module, then term: what it denotes, once nothing changes any more.
+    pub(super) term_kinds: Vec<Box<[Kind]>>,
     pub(super) callees: Vec<Vec<Callee>>,
     pub(super) calls_by_name: OnceLock<super::calls::CallsByName>,
-    pub(super) callers: Vec<Vec<super::calls::CallSite>>,
+    pub(super) callers: super::rows::Rows<super::calls::CallSite>,
     /// What libraries do, by the tables and the user's own rows.
     pub(crate) models: ModelIndex,
     /// Functions of the program that the user's rows name, and the names they are to be read as.
@@ -90,12 +92,12 @@ impl Program {
             program.class_modules.extend(facts.classes.iter().map(|_| id));
             program.modules.push(Module { path, facts, settings, first_function, first_class });
         }
-        super::kinds::infer(&mut program);
+        super::infer::infer(&mut program);
         super::calls::resolve(&mut program);
         super::roots::find(&mut program);
         // Now that calls and roots are known, parameters get kinds, and what depends on them is settled once more.
         program.passed = super::passed::collect(&program);
-        super::kinds::refine(&mut program);
+        super::infer::refine(&mut program);
         super::calls::resolve(&mut program);
         super::roots::find(&mut program);
         program.passed = super::passed::collect(&program);

@@ -12,6 +12,7 @@ use super::calls::{CallSite, Receiver};
 use super::kind::{FuncId, ModuleId};
 use super::program::Program;
 use super::roots::RootId;
+use super::rows::Rows;
 use crate::facts::{Event, EventKind, FuncIx, Term, Usage};
 
 /// How many roots are remembered per function.
@@ -39,14 +40,12 @@ pub(super) struct Reach {
 /// Spreads every root over the call graph.
 pub(super) fn propagate(program: &mut Program) {
     let count = program.function_modules.len();
-    let mut callees: Vec<Vec<(FuncId, CallSite)>> = vec![Vec::new(); count];
-    for (index, sites) in program.callers.iter().enumerate() {
-        for site in sites {
-            if !makes_coroutine_only(program, FuncId::at(index), site) {
-                callees[site.caller.index()].push((FuncId::at(index), *site));
-            }
-        }
-    }
+    let functions = (0..count).map(FuncId::at);
+    let runs: Vec<(FuncId, CallSite)> = functions
+        .flat_map(|callee| program.callers(callee).iter().map(move |site| (callee, *site)))
+        .filter(|(callee, site)| !makes_coroutine_only(program, *callee, site))
+        .collect();
+    let callees = Rows::new(count, runs.iter().map(|&(callee, site)| (site.caller.index(), (callee, site))));
     let mut reach =
         Reach { visits: vec![SmallVec::new(); count], main: vec![false; count], maybe_main: vec![false; count] };
     let mut is_root = vec![false; count];
@@ -73,7 +72,7 @@ fn makes_coroutine_only(program: &Program, callee: FuncId, site: &CallSite) -> b
     facts.calls[call.index()].usage == Usage::Discarded || facts.events_of(local).iter().any(gives_back)
 }
 
-fn spread(reach: &mut Reach, callees: &[Vec<(FuncId, CallSite)>], start: FuncId, root: RootId, shares_self: bool) {
+fn spread(reach: &mut Reach, callees: &Rows<(FuncId, CallSite)>, start: FuncId, root: RootId, shares_self: bool) {
     let mut pending = vec![(start, Visit { root, shares_self, through: None })];
     let mut next = Vec::new();
     while !pending.is_empty() {
@@ -85,7 +84,7 @@ fn spread(reach: &mut Reach, callees: &[Vec<(FuncId, CallSite)>], start: FuncId,
                 continue;
             }
             known.push(visit);
-            for (callee, site) in &callees[function.index()] {
+            for (callee, site) in callees.get(function.index()) {
                 let shares_self = match site.receiver {
                     Receiver::Own | Receiver::OfOwn => visit.shares_self,
                     Receiver::Global => true,
@@ -102,7 +101,7 @@ fn spread(reach: &mut Reach, callees: &[Vec<(FuncId, CallSite)>], start: FuncId,
 ///
 /// A public function whose known callers all run on other threads is theirs: that a user could call it, too, is only
 /// remembered as a possibility.
-fn main_thread(program: &Program, reach: &mut Reach, callees: &[Vec<(FuncId, CallSite)>], is_root: &[bool]) {
+fn main_thread(program: &Program, reach: &mut Reach, callees: &Rows<(FuncId, CallSite)>, is_root: &[bool]) {
     let ids = (0..program.function_modules.len()).map(FuncId::at);
     let entries: Vec<FuncId> = ids.filter(|&id| !is_root[id.index()] && is_entry(program, id)).collect();
     let called = |id: FuncId| program.callers(id).iter().any(|site| site.caller != id);
@@ -125,12 +124,12 @@ fn main_thread(program: &Program, reach: &mut Reach, callees: &[Vec<(FuncId, Cal
 }
 
 /// Marks functions, and whatever they call.
-fn run_on(marked: &mut [bool], callees: &[Vec<(FuncId, CallSite)>], mut pending: Vec<FuncId>) {
+fn run_on(marked: &mut [bool], callees: &Rows<(FuncId, CallSite)>, mut pending: Vec<FuncId>) {
     while let Some(function) = pending.pop() {
         if std::mem::replace(&mut marked[function.index()], true) {
             continue;
         }
-        pending.extend(callees[function.index()].iter().map(|(callee, _)| *callee));
+        pending.extend(callees.get(function.index()).iter().map(|(callee, _)| *callee));
     }
 }
 

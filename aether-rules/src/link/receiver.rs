@@ -18,7 +18,7 @@ impl Program {
         const MAX_CALLERS: usize = 8;
         let id = self.func_id(module, of);
         let declaration = &self.modules[module.index()].facts.functions[of.index()];
-        let Some(sites) = self.callers.get(id.index()) else { return Receiver::Unknown };
+        let sites = self.callers(id);
         let bound = usize::from(declaration.class.is_some() && !declaration.flags.is_static);
         let (Some(param), Some(position)) =
             (declaration.params.get(usize::from(position)), usize::from(position).checked_sub(bound))

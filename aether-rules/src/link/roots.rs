@@ -2,6 +2,8 @@
 //!
 //! *Invariant:* a root has a place in the code that starts it; nothing is a root because of its name alone.
 
+use rayon::prelude::*;
+
 use super::calls::Callee;
 use super::kind::{ClassId, FuncId, Kind, ModuleId};
 use super::offload::Handed;
@@ -51,12 +53,17 @@ pub struct Started {
 
 /// Finds every root of the program.
 pub(super) fn find(program: &mut Program) {
-    let mut roots = Vec::new();
-    for index in 0..program.modules.len() {
-        let module = ModuleId::at(index);
-        from_calls(program, module, &mut roots);
-        from_definitions(program, module, &mut roots);
-    }
+    let snapshot: &Program = program;
+    let found: Vec<Vec<Root>> = (0..snapshot.modules.len())
+        .into_par_iter()
+        .map(|index| {
+            let (module, mut roots) = (ModuleId::at(index), Vec::new());
+            from_calls(snapshot, module, &mut roots);
+            from_definitions(snapshot, module, &mut roots);
+            roots
+        })
+        .collect();
+    let mut roots: Vec<Root> = found.into_iter().flatten().collect();
     drop_declared(program, &mut roots);
     roots.sort_by_key(|root: &Root| (root.span.order(), root.function));
     roots.dedup_by_key(|root| (root.span.order(), root.function));
@@ -73,6 +80,7 @@ fn drop_declared(program: &Program, roots: &mut Vec<Root>) {
 
 fn from_calls(program: &Program, module: ModuleId, roots: &mut Vec<Root>) {
     let facts = &program.modules[module.index()].facts;
+    let registers = super::declared::names_servicers(facts);
     for index in 0..facts.functions.len() {
         let by = FuncIx::at(index);
         let first = facts.functions[index].events.start;
@@ -88,6 +96,9 @@ fn from_calls(program: &Program, module: ModuleId, roots: &mut Vec<Root>) {
             };
             let started = Started { by: program.func_id(module, by), event: event_ix, call, ctx: event.ctx };
             spawned_by(program, module, started, roots);
+            if registers {
+                super::declared::servicer(program, module, call, roots);
+            }
         }
     }
 }
@@ -152,7 +163,7 @@ fn spawned_by(program: &Program, module: ModuleId, started: Started, roots: &mut
         }
         _ => {}
     }
-    super::declared::called(program, module, started, span, roots);
+    super::declared::threaded_parallel(program, module, call, span, roots);
     if program.library_callee(module, call) == Some(qual!("threading.Thread.__init__")) {
         super_target(program, module, started, span, roots);
     }

@@ -5,6 +5,7 @@
 //!
 //! *Invariant:* a function that some other known code calls is none of these.
 
+use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 
 use super::calls::{CallSite, Callee};
@@ -32,7 +33,8 @@ pub(super) fn find(program: &Program) -> Vec<bool> {
     let count = program.function_modules.len();
     let roots: FxHashSet<FuncId> = program.roots.iter().map(|root| root.function).collect();
     let hooks = fork_hooks(program);
-    let mut alone: Vec<Alone> = (0..count).map(|index| by_itself(program, FuncId::at(index), &hooks)).collect();
+    let mut alone: Vec<Alone> =
+        (0..count).into_par_iter().map(|index| by_itself(program, FuncId::at(index), &hooks)).collect();
     for _ in 0..ROUNDS {
         let mut changed = false;
         for index in 0..count {

@@ -2,8 +2,7 @@
 //!
 //! *Invariant:* what is marked as work to be done (`TODO`, `FIXME`, `XXX`) accepts nothing.
 
-use ruff_python_ast::token::{TokenKind, Tokens};
-use ruff_text_size::{Ranged, TextRange};
+use ruff_text_size::TextRange;
 
 use super::{Comment, CommentKind};
 
@@ -40,7 +39,7 @@ const DENIALS: &[&str] =
     &["todo", "fixme", "xxx", "not ok", "not fine", "not harmless", "not benign", "not acceptable", "not tolera"];
 
 /// Finds the blocks of comment lines, and the comments at the end of a line, that accept a race.
-pub(super) fn collect(text: &str, tokens: &Tokens) -> Vec<Comment> {
+pub(super) fn collect(text: &str, comments: &[TextRange]) -> Vec<Comment> {
     let mut found = Vec::new();
     let mut block: Option<TextRange> = None;
     let mut close = |block: Option<TextRange>, own_line: bool| {
@@ -50,8 +49,7 @@ pub(super) fn collect(text: &str, tokens: &Tokens) -> Vec<Comment> {
             found.push(Comment { range, own_line, kind: CommentKind::Accepted });
         }
     };
-    for token in tokens.iter().filter(|token| token.kind() == TokenKind::Comment) {
-        let range = token.range();
+    for &range in comments {
         let before = text[..usize::from(range.start())].rsplit('\n').next().unwrap_or_default();
         if !before.trim().is_empty() {
             close(block.take(), true);

@@ -8,7 +8,7 @@
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::LockSet;
+use super::{LockSet, near};
 use crate::facts::{CtxIx, EventIx, EventKind, FuncIx, Sym, Term};
 use crate::link::calls::{Callee, Receiver};
 use crate::link::kind::{FuncId, Kind, ModuleId};
@@ -23,9 +23,11 @@ struct Site {
     ctx: CtxIx,
 }
 
+/// How many levels of helpers a lock is followed through.
+const ROUNDS: usize = 6;
+
 /// Pushes what every caller holds into helpers, until nothing changes.
 pub(super) fn enter(program: &mut Program) {
-    const ROUNDS: usize = 6;
     let sites = sites(program);
     let mut candidates: Vec<FuncId> = sites.keys().copied().collect();
     candidates.sort_unstable();
@@ -76,8 +78,14 @@ fn held_at_all(program: &Program, sites: &[Site], pushed: &FxHashMap<FuncId, Opt
 fn sites(program: &Program) -> FxHashMap<FuncId, Vec<Site>> {
     let is_root: FxHashSet<FuncId> = program.roots.iter().map(|root| root.function).collect();
     let unresolved = unresolved_sites(program);
+    let mut more: Vec<(FuncId, FuncId)> = unresolved
+        .iter()
+        .flat_map(|(&function, sites)| sites.iter().map(move |site| (function, site.caller)))
+        .collect();
+    more.sort_unstable();
+    let near = near::functions(program, &more, ROUNDS);
     let mut found = FxHashMap::default();
-    for function in (0..program.function_modules.len()).map(FuncId::at) {
+    for function in (0..near.len()).map(FuncId::at).filter(|function| near[function.index()]) {
         let callers = program.callers(function);
         let unresolved = unresolved.get(&function).map_or(&[][..], Vec::as_slice);
         let is_helper = !is_root.contains(&function)

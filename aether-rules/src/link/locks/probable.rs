@@ -7,7 +7,7 @@
 
 use rustc_hash::FxHashSet;
 
-use super::LockSet;
+use super::{LockSet, near};
 use crate::link::access::Access;
 use crate::link::calls::CallSite;
 use crate::link::kind::FuncId;
@@ -18,33 +18,40 @@ const ROUNDS: usize = 5;
 
 /// By function: what is held in common by all who are known to call it.
 pub(super) fn entered(program: &Program) -> Vec<LockSet> {
-    let roots: FxHashSet<FuncId> = program.roots.iter().map(|root| root.function).collect();
-    let mut known: Vec<Option<LockSet>> = (0..program.function_modules.len())
-        .map(|index| {
-            let function = FuncId::at(index);
-            let is_called = !roots.contains(&function)
-                && !program.escapes(function)
-                && program.callers(function).iter().any(|site| counts(program, function, site));
-            (!is_called).then(LockSet::default)
-        })
-        .collect();
-    let mut open: Vec<FuncId> = (0..known.len()).map(FuncId::at).filter(|at| known[at.index()].is_none()).collect();
+    let mut known = vec![Some(LockSet::default()); program.function_modules.len()];
+    let mut open: Vec<(FuncId, Vec<&CallSite>)> = candidates(program);
+    for (function, _) in &open {
+        known[function.index()] = None;
+    }
     for _ in 0..ROUNDS {
-        let met: Vec<(FuncId, Option<LockSet>)> =
-            open.iter().map(|&function| (function, held_by_all(program, function, &known))).collect();
-        for (function, held) in met {
+        let met: Vec<Option<LockSet>> = open.iter().map(|(_, sites)| held_by_all(program, sites, &known)).collect();
+        for ((function, _), held) in open.iter().zip(met) {
             known[function.index()] = held;
         }
         // What nobody holds stays so: callers only ever turn out to hold less.
-        open.retain(|function| known[function.index()].as_ref().is_none_or(|held| !held.is_empty()));
+        open.retain(|(function, _)| known[function.index()].as_ref().is_none_or(|held| !held.is_empty()));
     }
     known.into_iter().map(Option::unwrap_or_default).collect()
 }
 
-/// What is held at every call of a function, by what is known of the callers so far; `None` where nothing is known yet.
-fn held_by_all(program: &Program, function: FuncId, known: &[Option<LockSet>]) -> Option<LockSet> {
+/// The functions that may be entered with a lock, and the calls that say with which.
+fn candidates(program: &Program) -> Vec<(FuncId, Vec<&CallSite>)> {
+    let roots: FxHashSet<FuncId> = program.roots.iter().map(|root| root.function).collect();
+    let near = near::functions(program, &[], ROUNDS);
+    let functions = (0..near.len())
+        .map(FuncId::at)
+        .filter(|&function| near[function.index()] && !roots.contains(&function) && !program.escapes(function));
+    let with_sites = functions.map(|function| {
+        let sites = program.callers(function).iter().filter(|site| counts(program, function, site));
+        (function, sites.collect::<Vec<_>>())
+    });
+    with_sites.filter(|(_, sites)| !sites.is_empty()).collect()
+}
+
+/// What is held at every one of some calls, by what is known of the callers so far; `None` where nothing is known yet.
+fn held_by_all(program: &Program, sites: &[&CallSite], known: &[Option<LockSet>]) -> Option<LockSet> {
     let mut common: Option<LockSet> = None;
-    for site in program.callers(function).iter().filter(|site| counts(program, function, site)) {
+    for site in sites {
         // Not known yet: optimistic, corrected in the next round.
         let Some(above) = &known[site.caller.index()] else { continue };
         let (module, _) = program.func_local(site.caller);

@@ -1,0 +1,207 @@
+//! The rounds of type inference: variables, attributes and results from what the last round knew.
+//!
+//! Each round reads a snapshot of the last: deterministic and parallel, and enough for what code does in practice (a
+//! lock made in a base class, returned by a helper, stored under another name).
+//!
+//! *Invariant:* the number of rounds is fixed; what is not known after the last one stays unknown.
+
+use rayon::prelude::*;
+use rustc_hash::FxHashMap;
+
+use super::classes;
+use super::imports::{self, ModuleIndex};
+use super::kind::{ClassId, Kind, ModuleId};
+use super::kinds::{MAX_VALUES, Within};
+use super::program::{ImportTarget, Module, Program};
+use crate::facts::{EventKind, FuncIx, Function, Sym, TermId, VarIx};
+use crate::model::objects;
+use crate::{qual, sym};
+
+/// How often facts may travel one more assignment, call or import.
+const ROUNDS: usize = 3;
+
+/// Fills imports, classes and kinds.
+pub(super) fn infer(program: &mut Program) {
+    link_imports(program);
+    program.var_kinds = program.modules.iter().map(|module| vec![Kind::Unknown; module.facts.vars.len()]).collect();
+    program.returns = vec![Kind::Unknown; program.function_modules.len()];
+    let collected: Vec<_> = (0..program.modules.len())
+        .into_par_iter()
+        .map(|index| classes::collect(program, ModuleId::at(index)))
+        .collect();
+    for (infos, elements) in collected {
+        program.classes.extend(infos);
+        program.elements.push(elements);
+    }
+    let returned = returned(program);
+    // The first round knows classes and imports by name, which is what bases are made of.
+    round(program, &returned);
+    classes::link_bases(program);
+    for _ in 1..ROUNDS {
+        round(program, &returned);
+    }
+}
+
+/// One more round, with what is known of parameters.
+pub(super) fn refine(program: &mut Program) {
+    let returned = returned(program);
+    round(program, &returned);
+    // Nothing changes any more: from now on terms are looked up.
+    program.term_kinds =
+        (0..program.modules.len()).into_par_iter().map(|index| terms(program, ModuleId::at(index))).collect();
+}
+
+/// What every term of a module denotes. A term comes after its parts, so one pass does.
+fn terms(program: &Program, module: ModuleId) -> Box<[Kind]> {
+    let count = program.modules[module.index()].facts.terms.len();
+    let mut known = Vec::with_capacity(count);
+    for index in 0..count {
+        known.push(program.kind_within(module, TermId::at(index), Within { depth: 0, known: &known }));
+    }
+    known.into()
+}
+
+/// By module: what its functions return, in order.
+type Returned = Vec<Vec<(FuncIx, TermId)>>;
+
+fn returned(program: &Program) -> Returned {
+    let of_module = |module: &Module| {
+        let functions = module.facts.functions.iter().enumerate();
+        let returns = functions.flat_map(|(index, _)| {
+            let events = module.facts.events_of(FuncIx::at(index)).iter();
+            events.filter_map(move |event| match event.kind {
+                EventKind::Return(value) if !value.is_opaque() => Some((FuncIx::at(index), value)),
+                _ => None,
+            })
+        });
+        returns.collect()
+    };
+    program.modules.par_iter().map(of_module).collect()
+}
+
+fn link_imports(program: &mut Program) {
+    program.index = ModuleIndex::new(program.modules.iter().map(|module| &*module.path));
+    super::declared::find_modelled(program);
+    program.globals = program
+        .modules
+        .par_iter()
+        .map(|module| {
+            let vars = module.facts.vars.iter().enumerate();
+            let globals = vars.filter(|(_, var)| var.scope.0 == 0);
+            globals.map(|(index, var)| (var.name, VarIx::at(index))).collect::<FxHashMap<_, _>>()
+        })
+        .collect();
+    let resolved: Vec<(Vec<ImportTarget>, Vec<ModuleId>)> = (0..program.modules.len())
+        .into_par_iter()
+        .map(|index| {
+            let importer = ModuleId::at(index);
+            let mut stars = Vec::new();
+            let imports = &program.modules[index].facts.imports;
+            let targets = imports.iter().map(|import| {
+                let module = program.index.resolve(importer, import);
+                match (module, import.member) {
+                    (Some(module), Some(member)) if member == sym!("*") => {
+                        stars.push(module);
+                        ImportTarget::Module(module)
+                    }
+                    (Some(module), Some(member)) => {
+                        let has_name = program.globals[module.index()].contains_key(&member);
+                        match program.index.submodule(module, member) {
+                            Some(submodule) if !has_name => ImportTarget::Module(submodule),
+                            _ => ImportTarget::Member(module, member),
+                        }
+                    }
+                    (Some(module), None) => ImportTarget::Module(module),
+                    (None, member) => {
+                        let base = imports::library_name(import);
+                        let name = member.map_or(base, |member| base.child(member));
+                        ImportTarget::Lib(program.models.canonical(objects::canonical(name)))
+                    }
+                }
+            });
+            let targets = targets.collect();
+            (targets, stars)
+        })
+        .collect();
+    (program.imports, program.star_imports) = resolved.into_iter().unzip();
+}
+
+/// One step: every variable, attribute and result from the kinds of the last step.
+fn round(program: &mut Program, returned: &Returned) {
+    let snapshot: &Program = program;
+    let var_kinds: Vec<Vec<Kind>> = (0..snapshot.modules.len())
+        .into_par_iter()
+        .map(|index| {
+            let module = ModuleId::at(index);
+            let vars = &snapshot.modules[index].facts.vars;
+            (0..vars.len()).map(|var| variable(snapshot, module, VarIx::at(var))).collect()
+        })
+        .collect();
+    let attr_kinds: Vec<Vec<(Sym, Kind)>> =
+        (0..snapshot.classes.len()).into_par_iter().map(|index| attributes(snapshot, ClassId::at(index))).collect();
+    let returns: Vec<Vec<Kind>> = (0..snapshot.modules.len())
+        .into_par_iter()
+        .map(|index| results(snapshot, ModuleId::at(index), &returned[index]))
+        .collect();
+    program.var_kinds = var_kinds;
+    program.returns = returns.into_iter().flatten().collect();
+    for (info, kinds) in program.classes.iter_mut().zip(attr_kinds) {
+        for (name, kind) in kinds {
+            if let Some(attr) = info.attrs.get_mut(&name) {
+                attr.kind = kind;
+            }
+        }
+    }
+}
+
+fn variable(program: &Program, module: ModuleId, var: VarIx) -> Kind {
+    let facts = &program.modules[module.index()].facts;
+    let variable = &facts.vars[var.index()];
+    let declared = program.annotated(module, variable.annotation);
+    if declared.is_known() {
+        return declared;
+    }
+    let values = variable.values.iter().take(MAX_VALUES).map(|&value| program.kind(module, value));
+    values.fold(Kind::Unknown, Kind::join)
+}
+
+#[expect(clippy::iter_over_hash_type, reason = "the result is written back by name, in no order")]
+fn attributes(program: &Program, class: ClassId) -> Vec<(Sym, Kind)> {
+    let (module, _) = program.class_local(class);
+    let mut kinds = Vec::new();
+    for (&name, attr) in &program.classes[class.index()].attrs {
+        let stores = attr.stores.iter().map(|&(_, value)| program.kind(module, value));
+        let stored = stores.fold(Kind::Unknown, Kind::join);
+        let class_var = attr.class_var.map_or(Kind::Unknown, |var| program.var_kinds[module.index()][var.index()]);
+        kinds.push((name, stored.join(class_var)));
+    }
+    kinds
+}
+
+/// What the functions of a module give, in order; `returned` is what their `return` statements say.
+fn results(program: &Program, module: ModuleId, returned: &[(FuncIx, TermId)]) -> Vec<Kind> {
+    let facts = &program.modules[module.index()].facts;
+    let mut rest = returned;
+    let of_function = |(index, declaration): (usize, &Function)| {
+        let count = rest.iter().take_while(|(function, _)| function.index() == index).count();
+        let (own, others) = rest.split_at(count);
+        rest = others;
+        if let Some(declared) = declared_result(program, module, declaration) {
+            return declared;
+        }
+        own.iter().fold(Kind::Unknown, |kind, &(_, value)| kind.join(program.kind(module, value)))
+    };
+    facts.functions.iter().enumerate().map(of_function).collect()
+}
+
+/// What a function gives, whatever its `return` statements say.
+fn declared_result(program: &Program, module: ModuleId, declaration: &Function) -> Option<Kind> {
+    if declaration.flags.is_generator {
+        // A decorator makes something else of it: a context manager, a serialised iterator, a fixture.
+        let is_plain =
+            declaration.decorators.is_empty() || declaration.flags.is_static || declaration.flags.is_classmethod;
+        return Some(if is_plain { Kind::Object(qual!("builtins.generator")) } else { Kind::Unknown });
+    }
+    let declared = program.annotated(module, declaration.returns);
+    declared.is_known().then_some(declared)
+}
