@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use ruff_text_size::TextRange;
 
 use crate::accepted;
+use crate::staged;
 use crate::context::RuleContext;
 use crate::diagnostic::{AnalyzedFile, Diagnostic, Report, Statistics};
 use crate::facts::{self, CommentKind, ModuleFacts};
@@ -133,6 +134,7 @@ fn run(sources: &dyn Sources) -> Report {
         .map(|(index, mut findings)| {
             let (module, file) = (ModuleId::at(index), &report.files[index]);
             accepted::forgive(&mut findings, &program.module(module).facts.comments, &file.text);
+            staged::doubt(&mut findings, &program);
             settle(&program, module, file, &findings)
         })
         .collect();

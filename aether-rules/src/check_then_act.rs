@@ -9,12 +9,16 @@ use crate::link::{Access, AccessKind, Answer, Asked, Check, Place, Sharing, Touc
 use crate::model::Effect;
 use crate::rule::Confidence;
 use crate::{Finding, Findings, RuleContext};
-use crate::{qual, sym};
+use crate::sym;
 
+mod alike;
 mod harm;
+mod own_key;
 mod singleton;
 
-pub(crate) use harm::{callers_exclude, changes_once_made, does_harm, does_work, is_called_at_import};
+pub(crate) use alike::worth_of_new;
+pub(crate) use harm::{callers_exclude, callers_lock, changes_once_made, does_harm, does_work, is_called_at_import, is_told};
+pub(crate) use own_key::is_own_key;
 pub(crate) use singleton::{is_made_at_import, is_singleton, is_where_instances_are_made};
 
 /// How many further sites of the same hazard are shown.
@@ -104,6 +108,12 @@ pub(crate) fn is_ending(cx: &RuleContext<'_>, act: &Access) -> bool {
     const NAMES: &[&str] =
         &["stop", "close", "shutdown", "disconnect", "join", "teardown", "exit", "aexit", "del", "terminate", "finish"];
     NAMES.contains(&verb(cx, act))
+}
+
+/// The same, with the word anywhere in the name: `handle_close`, `_do_shutdown`.
+pub(crate) fn is_on_way_out(cx: &RuleContext<'_>, act: &Access) -> bool {
+    const WORDS: &[&str] = &["stop", "close", "shutdown", "disconnect", "teardown", "terminate", "finish"];
+    name_of(cx, act).split('_').any(|word| WORDS.contains(&word))
 }
 
 /// Whether an access gives an attribute its first value, in a method that makes the object ready.
@@ -224,26 +234,6 @@ pub(crate) fn removes(other: &Access) -> bool {
         .contains(&method),
         _ => false,
     }
-}
-
-/// Whether the key is the thread itself: nobody else uses it.
-pub(crate) fn is_own_key(cx: &RuleContext<'_>, act: &Access, key: TermId) -> bool {
-    let facts = &cx.program.module(act.module).facts;
-    let own = |term: TermId| match facts.terms.get(term) {
-        Term::Call(call) => cx.program.library_callee(act.module, call).is_some_and(|name| {
-            [
-                qual!("threading.get_ident"),
-                qual!("threading.current_thread"),
-                qual!("_thread.get_ident"),
-                qual!("threading.get_native_id"),
-                qual!("asyncio.current_task"),
-            ]
-            .contains(&name)
-        }),
-        _ => false,
-    };
-    let of_local = facts.var_of(key).is_some_and(|var| facts.vars[var.index()].values.iter().any(|&value| own(value)));
-    own(key) || of_local
 }
 
 /// A value made on first use: the test that found it missing, and the value.

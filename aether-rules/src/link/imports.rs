@@ -61,6 +61,16 @@ impl ModuleIndex {
         self.parts[module.index()].ends_with(name)
     }
 
+    /// Whether a module belongs to a package, or to a part of one, that has one of some names.
+    pub(super) fn is_in_package(&self, module: ModuleId, names: &[Sym]) -> bool {
+        let parts = &self.parts[module.index()];
+        let mut at = Qual::ROOT;
+        parts.iter().any(|&part| {
+            at = at.child(part);
+            names.contains(&part) && self.packages.contains(&at)
+        })
+    }
+
     /// The module `base.name`.
     pub(super) fn submodule(&self, base: ModuleId, name: Sym) -> Option<ModuleId> {
         let path = qual(&self.parts[base.index()]).child(name);

@@ -75,6 +75,8 @@ pub struct Program {
     pub(super) promises: Promises,
     /// By module: whether other people's programs import it.
     pub(crate) libraries: OnceLock<Vec<bool>>,
+    /// The functions that are only applied to definitions at the top of modules.
+    pub(super) decorators: OnceLock<rustc_hash::FxHashSet<FuncId>>,
     pub(super) nesting: std::sync::OnceLock<super::nesting::Nesting>,
 }
 

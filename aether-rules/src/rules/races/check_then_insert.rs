@@ -89,7 +89,7 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
     }
     let sharing = cx.program.stale_sharing(act, |other| inserts(cx, other) && may_be_same_key(cx, act, other))?;
     let hazard = Hazard::new(cx, act, check, sharing);
-    let harmless = match cx.program.worth(act.module, value) {
+    let harmless = match check_then_act::worth_of_new(cx, act, value) {
         Worth::Nothing | Worth::Same => true,
         // Two threads that are known to meet compute it twice; where none is known, it may well come out alike.
         Worth::Unknown => !matches!(hazard.sharing, Sharing::Proven(_)),
@@ -97,7 +97,7 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
             let is_cache = matches!(hazard.sharing, Sharing::Promised(_)) || is_made_under_lock(cx, act, value);
             is_cache && !is_empty_container(cx, act, value)
         }
-        Worth::Object => matches!(hazard.sharing, Sharing::Promised(_)) && is_made_of_key(cx, act, key, value),
+        Worth::Object => is_made_of_key(cx, act, key, value),
     };
     Some(if harmless { hazard.at_most(Confidence::Low) } else { hazard })
 }

@@ -6,7 +6,7 @@ use crate::evidence;
 use crate::finding::{Evidence, EvidenceRole};
 use crate::facts::Term;
 use crate::link::{
-    Access, AccessKind, Conflict, FuncId, Guard, InferredGuard, LockId, Place, PlaceRoot, ThreadOf, Touch,
+    Access, AccessKind, Conflict, FuncId, Guard, InferredGuard, LockId, Place, PlaceRoot, Promise, ThreadOf, Touch,
 };
 use crate::model::{Effect, Role};
 use crate::sym;
@@ -147,6 +147,11 @@ fn inferred(cx: &RuleContext<'_>, place: Place, guard: InferredGuard) -> Option<
         _ if deliberate => Confidence::Low,
         Some(conflict) if !is_with_main(&conflict) => Confidence::High,
         // Who writes without the lock on the main thread mostly does so while the other thread rests.
+        // What reads two places for a report sees them a step apart: only who was promised otherwise is misled.
+        None if is_read(access) => match cx.program.promise_at(access, locked) {
+            Some(Promise::Documented(_)) => Confidence::Medium,
+            _ => Confidence::Low,
+        },
         _ if cx.program.promise_at(access, locked).is_some() => Confidence::Medium,
         _ => Confidence::Low,
     };
@@ -228,6 +233,9 @@ fn is_hazard(cx: &RuleContext<'_>, access: &Access, guard: InferredGuard) -> boo
     if held.holds(guard.lock) || evidence::assumes_lock(cx.program, access.function) || is_teardown(cx, access) {
         return false;
     }
+    if is_read(access) && check_then_act::is_told(cx, access) {
+        return false;
+    }
     if !held.is_empty() {
         // Another lock: two disjoint locks protect nothing, but only writes prove that it was meant to. A lock out of a
         // table may well be this element's own.
@@ -245,6 +253,10 @@ fn is_hazard(cx: &RuleContext<'_>, access: &Access, guard: InferredGuard) -> boo
         }
         AccessKind::Touch(Touch::Whole) | AccessKind::Method(..) => false,
     }
+}
+
+fn is_read(access: &Access) -> bool {
+    matches!(access.kind, AccessKind::Touch(Touch::Whole))
 }
 
 /// Whether a function takes a lock somewhere: one that holds another by now hands the state on, like a baton.

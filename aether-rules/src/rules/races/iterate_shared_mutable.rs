@@ -4,7 +4,7 @@ use crate::check_then_act;
 use crate::declare_rule;
 use crate::evidence;
 use crate::facts::{CtxIx, CtxKind, EventKind, Sym, Term};
-use crate::link::{Access, AccessKind, Kind, Sharing, Touch};
+use crate::link::{Access, AccessKind, Kind, Place, Sharing, Touch};
 use crate::model::{ContainerKind, Role};
 use crate::{qual, sym};
 use crate::{Applicability, Confidence, Edit, Finding, Findings, Fix, RuleContext};
@@ -90,7 +90,10 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
         let best = sharings.min_by_key(|(access, sharing)| (std::cmp::Reverse(sharing.confidence()), access.module, access.range.start()));
         let Some((access, sharing)) = best else { continue };
         let is_setup = !matches!(sharing, Sharing::Proven(_)) && check_then_act::is_filled_at_setup(cx, place);
-        let confidence = if is_setup { Confidence::Low } else { sharing.confidence() };
+        let is_skipped_at_end = matches!(sharing, Sharing::Promised(_)) && check_then_act::is_on_way_out(cx, access);
+        let is_harmless =
+            is_setup || (container == ContainerKind::List && (only_emptied(cx, place) || is_skipped_at_end));
+        let confidence = if is_harmless { Confidence::Low } else { sharing.confidence() };
         if findings.wants(confidence) {
             findings.report(describe(cx, access, (&sharing, confidence), container, disturbs));
         }
@@ -144,6 +147,17 @@ fn replaces_element(cx: &RuleContext<'_>, act: &Access) -> bool {
             }
             _ => false,
         })
+}
+
+/// Whether all that ever takes elements out of a list takes them all: a loop meanwhile ends early, as if it had come later.
+fn only_emptied(cx: &RuleContext<'_>, place: Place) -> bool {
+    let mut others = cx.program.accesses(place).iter().filter(|other| disturbs(ContainerKind::List, other));
+    others.all(|other| match other.kind {
+        AccessKind::Method(method, _) => method == sym!("clear"),
+        // `del xs[:]`: a slice is no key that has a term.
+        AccessKind::Delete(Touch::Element(key)) => key.is_opaque(),
+        _ => false,
+    })
 }
 
 /// Whether somebody in another function changes the container with no lock in common.

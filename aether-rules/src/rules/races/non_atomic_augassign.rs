@@ -8,6 +8,8 @@ use crate::link::{Access, AccessKind, Kind, Sharing, Touch};
 use crate::model::Role;
 use crate::{Finding, Findings, RuleContext};
 
+mod asked;
+
 declare_rule! {
     /// ## What it does
     /// Reports an augmented assignment (`x += 1`, `self.hits += 1`, `counts[key] += 1`) to a place that another thread
@@ -110,13 +112,16 @@ fn extends_container(cx: &RuleContext<'_>, access: &Access, value: TermId) -> bo
 fn sharing<'a>(cx: &RuleContext<'a>, access: &'a Access) -> Option<Sharing<'a>> {
     let sharing = cx.program.sharing(access, |other| other.kind.writes())?;
     let unlocked = cx.program.held_at_access(access).is_empty();
+    let sharing = if asked::is_only_asked(cx, access) { Sharing::Possible } else { sharing };
     match sharing {
         // Every update holds the lock; the bare access on the other side is what `AET103` reports.
         Sharing::Proven(_) if !unlocked && cx.program.updates_share_a_lock(access.place) => None,
         Sharing::Proven(_) => Some(sharing),
         Sharing::Promised(_) if evidence::assumes_lock(cx.program, access.function) => None,
         // What is counted on the way out, nobody reads any more.
-        Sharing::Promised(_) if check_then_act::is_ending(cx, access) => unlocked.then_some(Sharing::Possible),
+        Sharing::Promised(_) if check_then_act::is_ending(cx, access) || check_then_act::callers_lock(cx, access) => {
+            unlocked.then_some(Sharing::Possible)
+        }
         Sharing::Promised(_) | Sharing::Possible => unlocked.then_some(sharing),
     }
 }

@@ -1,0 +1,60 @@
+//! What every run of a thread has for itself: the variables of the call it runs, and the object that started it.
+//!
+//! *Invariant:* "own" is only said of one and the same function's runs; two different functions may always meet.
+
+use super::calls::Receiver;
+use super::kind::Kind;
+use super::places::PlaceRoot;
+use super::program::Program;
+use super::roots::RootId;
+use super::sharing::{Step, ThreadOf};
+use crate::facts::Sym;
+use crate::sym;
+
+/// Calls that run what they are given once, where a `map` runs it for every element.
+const ONCE: [Sym; 5] =
+    [sym!("submit"), sym!("apply_async"), sym!("run_in_executor"), sym!("to_thread"), sym!("add_done_callback")];
+
+impl Program {
+    /// Whether two steps are on a variable that every run of the thread has for itself: the thread runs the very
+    /// function the variable belongs to.
+    pub(super) fn in_own_calls(&self, a: Step<'_>, b: Step<'_>) -> bool {
+        let Some((module, owner)) = self.cell_owner(a.0.place) else { return false };
+        let owner = self.func_id(module, owner);
+        let runs_owner = |thread| match thread {
+            ThreadOf::Main => true,
+            ThreadOf::Root(root) => self.root(root).function == owner,
+        };
+        runs_owner(a.1) && runs_owner(b.1)
+    }
+
+    /// Whether two steps of runs of one function are on the objects that started them: `__init__` starts it once, so
+    /// there is one run for each object.
+    pub(super) fn on_own_starters(&self, a: Step<'_>, b: Step<'_>) -> bool {
+        let (ThreadOf::Root(root), PlaceRoot::Attr(class, _)) = (a.1, a.0.place.root) else { return false };
+        let through_self =
+            |step: Step<'_>| matches!(step.0.receiver, Receiver::Own | Receiver::OfOwn);
+        a.1 == b.1 && through_self(a) && through_self(b) && self.starts_once_per_object(root, class)
+    }
+
+    /// Whether a constructor of a class starts a root, and once.
+    fn starts_once_per_object(&self, root: RootId, class: super::kind::ClassId) -> bool {
+        let Some(started) = self.root(root).started else { return false };
+        let (module, by) = self.func_local(started.by);
+        let facts = &self.module(module).facts;
+        let is_constructor = self.function(started.by).name == sym!("__init__");
+        let makes = self.enclosing_class(module, by);
+        let of_class = makes.is_some_and(|makes| {
+            self.class(makes).mro.contains(&class) || self.class(class).mro.contains(&makes)
+        });
+        let runs = self.root(root).function;
+        let (home, local) = self.func_local(runs);
+        let is_own = self.enclosing_class(home, local) == makes
+            && !matches!(self.kind(module, facts.calls[started.call.index()].callee), Kind::Unknown);
+        is_constructor
+            && of_class
+            && is_own
+            && !self.in_loop(module, started.ctx)
+            && facts.callee_name(started.call).is_some_and(|name| ONCE.contains(&name))
+    }
+}
