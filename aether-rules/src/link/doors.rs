@@ -81,7 +81,7 @@ impl Program {
         if access.function == self.root(root).function {
             return self.calls_own_root(root);
         }
-        if self.runs_at_import(access.function) {
+        if self.only_decorates(access.function) {
             return false;
         }
         let is_meant = self.promise_of(access.place).is_some()

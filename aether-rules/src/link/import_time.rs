@@ -12,11 +12,21 @@ use crate::facts::{EventKind, FuncIx, Term, TermId};
 impl Program {
     /// Whether all that is seen to run a function is a module's body, by a call or as a decorator.
     pub fn runs_at_import(&self, function: FuncId) -> bool {
-        let mut sites = self.callers(function).iter().peekable();
-        let is_called = sites.peek().is_some();
-        let is_body = |caller: FuncId| self.func_local(caller).1 == FuncIx(0);
-        let decorators = self.decorators.get_or_init(|| decorators(self));
-        (is_called || decorators.contains(&function)) && sites.all(|site| is_body(site.caller))
+        let is_called = !self.callers(function).is_empty();
+        (is_called || self.decorates(function)) && self.only_bodies_call(function)
+    }
+
+    /// The same of what is applied as a decorator: a call might as well be the program's own, once its threads run.
+    pub(super) fn only_decorates(&self, function: FuncId) -> bool {
+        self.decorates(function) && self.only_bodies_call(function)
+    }
+
+    fn decorates(&self, function: FuncId) -> bool {
+        self.decorators.get_or_init(|| decorators(self)).contains(&function)
+    }
+
+    fn only_bodies_call(&self, function: FuncId) -> bool {
+        self.callers(function).iter().all(|site| self.func_local(site.caller).1 == FuncIx(0))
     }
 }
 

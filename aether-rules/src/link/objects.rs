@@ -89,9 +89,15 @@ impl Program {
         // From the step outwards, as long as one method calls another on the same object.
         for (module, site) in self.path_from_root(access.function, root).iter().rev() {
             let (_, local) = self.func_local(site.caller);
-            let Some(class) = self.enclosing_class(*module, local).filter(|_| site.receiver == Receiver::Own) else {
-                break;
-            };
+            let facts = &self.module(*module).facts;
+            let is_through_self = site.receiver == Receiver::Own
+                && match facts.events[site.event.index()].kind {
+                    EventKind::Call(call) => {
+                        matches!(self.kind(*module, facts.receiver_of(call)), Kind::Instance(_) | Kind::Super(_))
+                    }
+                    _ => false,
+                };
+            let Some(class) = self.enclosing_class(*module, local).filter(|_| is_through_self) else { break };
             if classes.iter().any(|&other| !self.have_common_objects(class, other)) {
                 return true;
             }

@@ -6,7 +6,7 @@ use crate::evidence;
 use crate::finding::{Evidence, EvidenceRole};
 use crate::facts::Term;
 use crate::link::{
-    Access, AccessKind, Conflict, FuncId, Guard, InferredGuard, LockId, Place, PlaceRoot, Promise, ThreadOf, Touch,
+    Access, AccessKind, Conflict, FuncId, Guard, InferredGuard, LockId, Place, PlaceRoot, ThreadOf, Touch,
 };
 use crate::model::{Effect, Role};
 use crate::sym;
@@ -147,11 +147,8 @@ fn inferred(cx: &RuleContext<'_>, place: Place, guard: InferredGuard) -> Option<
         _ if deliberate => Confidence::Low,
         Some(conflict) if !is_with_main(&conflict) => Confidence::High,
         // Who writes without the lock on the main thread mostly does so while the other thread rests.
-        // What reads two places for a report sees them a step apart: only who was promised otherwise is misled.
-        None if is_read(access) => match cx.program.promise_at(access, locked) {
-            Some(Promise::Documented(_)) => Confidence::Medium,
-            _ => Confidence::Low,
-        },
+        // Two counters that are only added to, or what goes into a report: a step apart is a moment old.
+        None if is_read(access) && (harm::is_only_counted(cx, place) || harm::is_report(cx, access)) => Confidence::Low,
         _ if cx.program.promise_at(access, locked).is_some() => Confidence::Medium,
         _ => Confidence::Low,
     };

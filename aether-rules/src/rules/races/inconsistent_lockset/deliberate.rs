@@ -19,7 +19,10 @@ pub(super) fn is_deliberate(cx: &RuleContext<'_>, access: &Access, lock: LockId)
     };
     let takes_away = || {
         let clears = matches!(access.kind, AccessKind::Method(method, _) if method == sym!("clear"));
-        clears || stores_of(|value| value == Term::Const(Const::None))
+        let is_empty =
+            |value| matches!(facts.terms.get(value), Term::Display(_, list) if facts.terms.list(list).is_empty());
+        let empties = matches!(access.kind, AccessKind::Write(Touch::Whole, value) if is_empty(value));
+        clears || empties || stores_of(|value| value == Term::Const(Const::None))
     };
     is_plain_setter(cx, access)
         || (stores_of(is_flag) && is_only_flagged(cx, access.place))
