@@ -45,6 +45,7 @@ impl<'a> Hazard<'a> {
             && (evidence::assumes_lock(cx.program, act.function)
                 || is_lifecycle(cx, act)
                 || callers_exclude(cx, act)
+                || harm::may_hold_lock(cx, act)
                 || !is_covered(cx, act)
                 || cx.program.is_one_turn(act, &check));
         let confidence = if excused { Confidence::Low } else { sharing.confidence() };
@@ -106,7 +107,7 @@ pub(crate) fn is_lifecycle(cx: &RuleContext<'_>, act: &Access) -> bool {
 /// Whether an access stands in a method that ends an object's life: what it takes away, nobody needs any more.
 pub(crate) fn is_ending(cx: &RuleContext<'_>, act: &Access) -> bool {
     const NAMES: &[&str] =
-        &["stop", "close", "shutdown", "disconnect", "join", "teardown", "exit", "aexit", "del", "terminate", "finish"];
+        &["stop", "close", "shutdown", "disconnect", "join", "teardown", "exit", "aexit", "del", "terminate", "finish", "destroy", "dispose"];
     NAMES.contains(&verb(cx, act))
 }
 
@@ -127,7 +128,7 @@ pub(crate) fn fills_at_setup(cx: &RuleContext<'_>, act: &Access) -> bool {
 }
 
 /// `connect`, `_setup_tables`, `on_thread_start`: a method that makes the object ready, by its name.
-fn sets_up(cx: &RuleContext<'_>, act: &Access) -> bool {
+pub(crate) fn sets_up(cx: &RuleContext<'_>, act: &Access) -> bool {
     const NAMES: &[&str] = &[
         "start",
         "open",

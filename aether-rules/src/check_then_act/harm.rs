@@ -66,6 +66,10 @@ fn tells(cx: &RuleContext<'_>, act: &Access, call: CallIx) -> bool {
     const SPEAKERS: &[&str] = &["log", "logger", "logging", "warnings", "click"];
     const VERBS: &[&str] = &["print", "warn", "echo", "log"];
     let facts = &cx.program.module(act.module).facts;
+    // What is registered twice for the exit of the process finds the second time that nothing is left to do.
+    if cx.program.library_callee(act.module, call) == Some(qual!("atexit.register")) {
+        return true;
+    }
     let own_name = |term: TermId| match facts.terms.get(term) {
         Term::Attr(_, name) => facts.name(name),
         Term::Name(_) => facts.var_of(term).map_or("", |var| facts.name(facts.vars[var.index()].name)),
@@ -87,6 +91,18 @@ pub(crate) fn is_told(cx: &RuleContext<'_>, act: &Access) -> bool {
     let (_, function) = cx.program.func_local(act.function);
     facts.events_of(function).iter().any(|event| match event.kind {
         EventKind::Call(call) => event.range.contains_range(act.range) && event.range != act.range && tells(cx, act, call),
+        _ => false,
+    })
+}
+
+/// Whether an access stands in `with lock if wanted else nothing:`: who says no has the lock, or is alone.
+pub(super) fn may_hold_lock(cx: &RuleContext<'_>, act: &Access) -> bool {
+    let facts = &cx.program.module(act.module).facts;
+    let is_lock = |term: TermId| matches!(cx.program.role(cx.program.kind(act.module, term)), Some(Role::Lock(_)));
+    facts.ctx_chain(act.ctx).any(|(_, ctx)| match ctx.kind {
+        CtxKind::With(term, _) => {
+            matches!(facts.terms.get(term), Term::Either(a, b) if is_lock(a) != is_lock(b))
+        }
         _ => false,
     })
 }

@@ -2,13 +2,14 @@
 //!
 //! *Invariant:* "own" is only said of one and the same function's runs; two different functions may always meet.
 
+use super::access::Access;
 use super::calls::Receiver;
-use super::kind::Kind;
+use super::kind::{ClassId, Kind, ModuleId};
 use super::places::PlaceRoot;
 use super::program::Program;
 use super::roots::RootId;
 use super::sharing::{Step, ThreadOf};
-use crate::facts::Sym;
+use crate::facts::{EventKind, Sym, Term, TermId};
 use crate::sym;
 
 /// Calls that run what they are given once, where a `map` runs it for every element.
@@ -37,8 +38,54 @@ impl Program {
         a.1 == b.1 && through_self(a) && through_self(b) && self.starts_once_per_object(root, class)
     }
 
+    /// Whether two threads, each the method of a class of its own, get to a step through a part that each object made for
+    /// itself: `self._screen.write(…)`, where both classes say `self._screen = Screen()`.
+    pub(super) fn in_own_parts(&self, a: Step<'_>, b: Step<'_>) -> bool {
+        let (ThreadOf::Root(x), ThreadOf::Root(y), PlaceRoot::Attr(..)) = (a.1, b.1, a.0.place.root) else {
+            return false;
+        };
+        let class_of = |root: RootId| {
+            let (module, local) = self.func_local(self.root(root).function);
+            self.enclosing_class(module, local)
+        };
+        let (Some(one), Some(other)) = (class_of(x), class_of(y)) else { return false };
+        !self.have_common_objects(one, other) && self.is_part_made_by(one, a.0, x) && self.is_part_made_by(other, b.0, y)
+    }
+
+    /// Whether a thread gets from `self` to a step through an attribute that only ever holds what its class made.
+    fn is_part_made_by(&self, class: ClassId, access: &Access, root: RootId) -> bool {
+        for (module, site) in self.path_from_root(access.function, root) {
+            let facts = &self.module(module).facts;
+            match (site.receiver, facts.events[site.event.index()].kind) {
+                (Receiver::Own, _) => {}
+                (Receiver::OfOwn, EventKind::Call(call)) => {
+                    return self.made_by_class(class, module, facts.receiver_of(call));
+                }
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    /// Whether a term is an attribute of `self`, and every store of it in the class makes an object on the spot.
+    fn made_by_class(&self, class: ClassId, module: ModuleId, term: TermId) -> bool {
+        let Term::Attr(_, name) = self.module(module).facts.terms.get(term) else { return false };
+        let mro = &self.class(class).mro;
+        let mut attrs = mro.iter().filter_map(|ancestor| Some((ancestor, self.class(*ancestor).attrs.get(&name)?))).peekable();
+        attrs.peek().is_some()
+            && attrs.all(|(&owner, attr)| {
+                let (home, _) = self.class_local(owner);
+                let facts = &self.module(home).facts;
+                attr.stores.iter().all(|&(_, value)| match facts.terms.get(value) {
+                    Term::Const(_) => true,
+                    Term::Call(call) => matches!(self.kind(home, facts.calls[call.index()].callee), Kind::Class(_)),
+                    _ => false,
+                })
+            })
+    }
+
     /// Whether a constructor of a class starts a root, and once.
-    fn starts_once_per_object(&self, root: RootId, class: super::kind::ClassId) -> bool {
+    fn starts_once_per_object(&self, root: RootId, class: ClassId) -> bool {
         let Some(started) = self.root(root).started else { return false };
         let (module, by) = self.func_local(started.by);
         let facts = &self.module(module).facts;

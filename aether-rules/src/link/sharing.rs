@@ -178,7 +178,8 @@ impl Program {
                     let is_own = self.on_own_objects(one, two)
                         || self.in_own_slots(one, two)
                         || self.in_own_calls(one, two)
-                        || self.on_own_starters(one, two);
+                        || self.on_own_starters(one, two)
+                        || self.in_own_parts(one, two);
                     if is_own || self.ordered(one, two) {
                         continue;
                     }

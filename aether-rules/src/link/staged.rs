@@ -42,15 +42,12 @@ impl Program {
             })
     }
 
-    /// Whether of two threads one is only started by tests, and the other by what they test.
+    /// Whether of two threads one is started by a test, and the other by what is tested or by another test.
     pub(super) fn is_staged(&self, a: ThreadOf, b: ThreadOf) -> bool {
         let (ThreadOf::Root(x), ThreadOf::Root(y)) = (a, b) else { return false };
-        x != y && self.is_started_by_test(x) != self.is_started_by_test(y)
-    }
-
-    fn is_started_by_test(&self, root: super::roots::RootId) -> bool {
-        let starter = self.root(root).started.map(|started| self.func_local(started.by).0);
-        starter.is_some_and(|module| is_test_file(&self.module(module).path))
+        let starter = |root| self.root(root).started.map(|started| started.by);
+        let of_test = |root| starter(root).is_some_and(|by| is_test_file(&self.module(self.func_local(by).0).path));
+        x != y && (of_test(x) || of_test(y)) && starter(x) != starter(y)
     }
 }
 

@@ -112,7 +112,12 @@ impl Program {
     /// Whether the name of what a value calls says that it makes something: a class's, or `connect`, `open`, `create_…`.
     fn constructs(&self, module: ModuleId, value: TermId) -> bool {
         let facts = &self.modules[module.index()].facts;
-        let Term::Call(call) = facts.terms.get(value) else { return true };
+        let call = match facts.terms.get(value) {
+            Term::Call(call) => call,
+            // What a name stands for is looked at where it was made.
+            Term::Name(_) => return false,
+            _ => return true,
+        };
         let name = match facts.terms.get(facts.calls[call.index()].callee) {
             Term::Attr(_, name) => facts.name(name),
             Term::Name(_) => match facts.var_of(facts.calls[call.index()].callee) {

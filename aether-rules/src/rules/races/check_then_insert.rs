@@ -5,7 +5,7 @@ use crate::declare_rule;
 use crate::facts::{Const, Term, TermId};
 use crate::link::{Access, AccessKind, Answer, Asked, Callee, Place, Sharing, Touch, Worth};
 use crate::model::{Effect, Role};
-use crate::sym;
+use crate::{qual, sym};
 use crate::{Confidence, Finding, Findings, RuleContext};
 
 declare_rule! {
@@ -99,6 +99,7 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
         }
         Worth::Object => is_made_of_key(cx, act, key, value),
     };
+    let harmless = harmless || is_identity(cx, act, key, value);
     Some(if harmless { hazard.at_most(Confidence::Low) } else { hazard })
 }
 
@@ -108,6 +109,20 @@ fn is_made_of_key(cx: &RuleContext<'_>, act: &Access, key: TermId, value: TermId
     let Term::Call(call) = facts.terms.get(value) else { return false };
     let of_key = !facts.args_of(call).is_empty() && facts.args_of(call).iter().all(|arg| arg.value.same(key));
     of_key && matches!(cx.program.callee(act.module, call), Callee::Class(class) if cx.program.is_value_class(class))
+}
+
+/// Whether the key is the identity of the value, `seen[id(x)] = x`: there is one object to store.
+fn is_identity(cx: &RuleContext<'_>, act: &Access, key: TermId, value: TermId) -> bool {
+    let facts = &cx.program.module(act.module).facts;
+    let is_id = |term: TermId| match facts.terms.get(term) {
+        Term::Call(call) => {
+            cx.program.library_callee(act.module, call) == Some(qual!("builtins.id"))
+                && facts.positional(call, 0).is_some_and(|arg| arg.value.same(value))
+        }
+        _ => false,
+    };
+    let names = facts.var_of(key).map(|var| &facts.vars[var.index()].values);
+    is_id(key) || names.is_some_and(|values| !values.is_empty() && values.iter().all(|&made| is_id(made)))
 }
 
 /// Whether a container is made, filled and stored under one lock: the second to come stores what is right by then.

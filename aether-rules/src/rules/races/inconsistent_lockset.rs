@@ -8,7 +8,7 @@ use crate::facts::Term;
 use crate::link::{
     Access, AccessKind, Conflict, FuncId, Guard, InferredGuard, LockId, Place, PlaceRoot, ThreadOf, Touch,
 };
-use crate::model::{Effect, Role};
+use crate::model::{ContainerKind, Effect, Role};
 use crate::sym;
 use crate::{Confidence, Finding, Findings, RuleContext};
 
@@ -279,8 +279,12 @@ fn is_changed_in_place(cx: &RuleContext<'_>, place: Place) -> bool {
     cx.program.accesses(place).iter().any(|access| access.kind.writes() && !access.kind.is_whole())
 }
 
-/// Whether an element may be missing that was there: somebody takes elements out, or replaces the container.
+/// Whether an element may be missing that was there: somebody takes elements out, or replaces the container. One that
+/// makes what is missing never misses any.
 fn may_be_gone(cx: &RuleContext<'_>, place: Place) -> bool {
+    if matches!(cx.program.place_kind(place).role(), Some(Role::Container(ContainerKind::DefaultDict))) {
+        return false;
+    }
     let mut others = cx.program.accesses(place).iter();
     others.any(|other| check_then_act::removes(other) || matches!(other.kind, AccessKind::Delete(_)))
 }
