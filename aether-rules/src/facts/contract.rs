@@ -83,6 +83,8 @@ const DEMANDS: &[&str] = &[
     "held when call",
     "hold the lock when",
     "hold the lock before",
+    "has acquired",
+    "have acquired",
     "caller holds",
     "callers hold",
     "called with",

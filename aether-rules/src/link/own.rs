@@ -1,6 +1,7 @@
-//! What every run of a thread has for itself: the variables of the call it runs, and the object that started it.
+//! What every run of a thread has for itself: the variables of the call it runs, the object that started it, and the
+//! parts that its object made.
 //!
-//! *Invariant:* "own" is only said of one and the same function's runs; two different functions may always meet.
+//! *Invariant:* "own" is only said where the making is seen: what was handed in may be anybody's.
 
 use super::access::Access;
 use super::calls::Receiver;

@@ -62,6 +62,10 @@ declare_rule! {
     /// Keys are the same when they are spelled the same. A check behind another function's return value is not
     /// followed. Storing an immutable value twice does no harm and is shown under `--all` only; so is, where no thread is
     /// known, a value that may be computed twice alike, an object made of the key alone that is never changed, and a container that is made, filled and stored under a lock.
+    /// So are a value made of immutable parts where a name first held what was looked up, an object stored under its own
+    /// `id`, and, with threads known too, an object of the program made of the key alone that is never changed. What a
+    /// constructor hands to a pool once is one run for each object: it does not meet itself there. An object whose class
+    /// derives from a thread-local, or looks up in one what it does not have, is every thread's own.
     ///
     /// ## References
     /// - [Thread safety guarantees](https://docs.python.org/3/library/threadsafety.html)
@@ -106,7 +110,11 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
 /// Whether the object is made of the key alone and never changed: the second is equal to the first.
 fn is_made_of_key(cx: &RuleContext<'_>, act: &Access, key: TermId, value: TermId) -> bool {
     let facts = &cx.program.module(act.module).facts;
-    let Term::Call(call) = facts.terms.get(value) else { return false };
+    let made = match facts.var_of(value).map(|var| &facts.vars[var.index()].values[..]) {
+        Some(&[made]) => made,
+        _ => value,
+    };
+    let Term::Call(call) = facts.terms.get(made) else { return false };
     let of_key = !facts.args_of(call).is_empty() && facts.args_of(call).iter().all(|arg| arg.value.same(key));
     of_key && matches!(cx.program.callee(act.module, call), Callee::Class(class) if cx.program.is_value_class(class))
 }

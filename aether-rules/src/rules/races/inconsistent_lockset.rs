@@ -78,6 +78,9 @@ declare_rule! {
     /// a container cleared on the way out (`close`, `stop`), what is put in bare and only taken out under the lock, what also makes the lock anew, a registry that is only added to and never under a
     /// lock; a store that replaces the value where nobody changes it in steps; what one step takes out and tolerates to find gone; what a function stores before it takes the lock, or leaves outside after it. Helpers named `…_locked`, or documented as called with the lock held, are trusted. What keeps others away by other means
     /// (an event, a protocol) is not seen.
+    /// A read that only feeds a log message is none. Shown under `--all` only: two counters that are only added to, read
+    /// bare and put together, and what goes into a report (`stats`, `to_dict`); what a decorator does where it is applied to
+    /// functions at the top of modules, or what module bodies alone are seen to call.
     /// What runs in a forked child (`os.register_at_fork`, `…_after_fork`, `if os.fork() == 0`) has no second thread, and what refuses to run
     /// while the object runs (`if self.running: raise …`) is shown under `--all` only.
     ///

@@ -52,10 +52,13 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// `list(d)`, `tuple(d)`, `sorted(d)`, `d.copy()` of a built-in container copy in one step and are safe. A list
+    /// `list(d)`, `tuple(d)`, `sorted(d)`, `d.copy()`, `{**d}` of a built-in container copy in one step and are safe. A list
     /// that others only append to is iterated safely: the loop may or may not see the new elements. Where no thread is
     /// known, a registry that is only added to, and never under a lock, is shown under `--all` only: it is taken to be
     /// filled while the program is set up.
+    /// A list from which others only ever take everything (`xs.clear()`) ends a loop early, as if it had come later: shown
+    /// under `--all` only, as is, where no thread is known, a loop over a list in a method that closes the object. A variable
+    /// of the function a thread runs is one for each run.
     /// A loop after
     /// `self.closed = True`, set under the lock under which everybody tests it before adding, or after the join of the one
     /// thread the object starts, is shown under `--all` only. A method that every class with the thread overrides does not

@@ -52,7 +52,7 @@ declare_rule! {
     /// where no thread is known, containers that are never changed once made, flags, and values that may be computed alike;
     /// and so are flags that collapse requests (somebody else puts them back), and what module level makes at import.
     /// Where the other thread sets the value in any case, without a test, nothing is made twice: `--all` only.
-    /// A flag that only keeps a message from being repeated, a value that is also replaced for other reasons (expired,
+    /// A flag that only keeps a message or an `atexit` hook from being repeated, a value that is also replaced for other reasons (expired,
     /// closed), objects that never change once made, and functions whose callers all hold a lock: `--all` only.
     /// A lock for one purpose (`_ready_lock`) says nothing of attributes that are never used together with what it guards.
     ///
