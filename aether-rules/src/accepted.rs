@@ -28,9 +28,10 @@ pub(crate) fn forgive(found: &mut [(&'static Rule, Finding)], comments: &[Commen
 
 /// Where a finding and the other accesses it names stand in its file: whoever accepts what happens there accepts it here.
 fn spans(finding: &Finding) -> impl Iterator<Item = TextRange> {
-    let others = finding.evidence.iter().filter(|evidence| {
-        evidence.role == EvidenceRole::OtherAccess && evidence.span.file == finding.primary.file
-    });
+    let others = finding
+        .evidence
+        .iter()
+        .filter(|evidence| evidence.role == EvidenceRole::OtherAccess && evidence.span.file == finding.primary.file);
     std::iter::once(finding.primary.range).chain(others.map(|evidence| evidence.span.range))
 }
 

@@ -9,7 +9,6 @@ use rayon::prelude::*;
 use ruff_text_size::TextRange;
 
 use crate::accepted;
-use crate::staged;
 use crate::context::RuleContext;
 use crate::diagnostic::{AnalyzedFile, Diagnostic, Report, Statistics};
 use crate::facts::{self, CommentKind, ModuleFacts};
@@ -22,6 +21,7 @@ use crate::rules::run::syntax_error::SYNTAX_ERROR;
 use crate::rules::run::too_complex::TOO_COMPLEX;
 use crate::rules::run::unreadable_file::UNREADABLE_FILE;
 use crate::source::{FileId, SourceKind, SourceText, Sources, Span};
+use crate::staged;
 use crate::suppression::Suppressions;
 
 /// Analyses every file of `sources` as one program.

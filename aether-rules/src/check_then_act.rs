@@ -8,8 +8,8 @@ use crate::finding::{Evidence, EvidenceRole};
 use crate::link::{Access, AccessKind, Answer, Asked, Check, Place, Sharing, Touch, Worth};
 use crate::model::Effect;
 use crate::rule::Confidence;
-use crate::{Finding, Findings, RuleContext};
 use crate::sym;
+use crate::{Finding, Findings, RuleContext};
 
 mod alike;
 mod harm;
@@ -17,7 +17,9 @@ mod own_key;
 mod singleton;
 
 pub(crate) use alike::worth_of_new;
-pub(crate) use harm::{callers_exclude, callers_lock, changes_once_made, does_harm, does_work, is_called_at_import, is_told};
+pub(crate) use harm::{
+    callers_exclude, callers_lock, changes_once_made, does_harm, does_work, is_called_at_import, is_told,
+};
 pub(crate) use own_key::is_own_key;
 pub(crate) use singleton::{is_made_at_import, is_singleton, is_where_instances_are_made};
 
@@ -106,8 +108,21 @@ pub(crate) fn is_lifecycle(cx: &RuleContext<'_>, act: &Access) -> bool {
 
 /// Whether an access stands in a method that ends an object's life: what it takes away, nobody needs any more.
 pub(crate) fn is_ending(cx: &RuleContext<'_>, act: &Access) -> bool {
-    const NAMES: &[&str] =
-        &["stop", "close", "shutdown", "disconnect", "join", "teardown", "exit", "aexit", "del", "terminate", "finish", "destroy", "dispose"];
+    const NAMES: &[&str] = &[
+        "stop",
+        "close",
+        "shutdown",
+        "disconnect",
+        "join",
+        "teardown",
+        "exit",
+        "aexit",
+        "del",
+        "terminate",
+        "finish",
+        "destroy",
+        "dispose",
+    ];
     NAMES.contains(&verb(cx, act))
 }
 

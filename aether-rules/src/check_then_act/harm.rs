@@ -90,7 +90,9 @@ pub(crate) fn is_told(cx: &RuleContext<'_>, act: &Access) -> bool {
     let facts = &cx.program.module(act.module).facts;
     let (_, function) = cx.program.func_local(act.function);
     facts.events_of(function).iter().any(|event| match event.kind {
-        EventKind::Call(call) => event.range.contains_range(act.range) && event.range != act.range && tells(cx, act, call),
+        EventKind::Call(call) => {
+            event.range.contains_range(act.range) && event.range != act.range && tells(cx, act, call)
+        }
         _ => false,
     })
 }
@@ -111,8 +113,7 @@ pub(super) fn may_hold_lock(cx: &RuleContext<'_>, act: &Access) -> bool {
 /// where threads use the object, one of `asyncio` where tasks do.
 pub(crate) fn callers_lock(cx: &RuleContext<'_>, act: &Access) -> bool {
     let sites = cx.program.callers(act.function).iter();
-    let mut sites =
-        sites.filter(|site| site.caller != act.function && !cx.program.is_setup(site.caller)).peekable();
+    let mut sites = sites.filter(|site| site.caller != act.function && !cx.program.is_setup(site.caller)).peekable();
     sites.peek().is_some()
         && !is_kept(cx, act)
         && sites.all(|site| {

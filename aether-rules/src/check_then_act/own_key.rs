@@ -49,7 +49,9 @@ fn is_own(program: &Program, module: ModuleId, term: TermId, hops: usize) -> boo
 fn is_threads(program: &Program, kind: Kind) -> bool {
     match program.role(kind) {
         Some(Role::ThreadLocal | Role::ContextVar) => true,
-        _ => matches!(kind, Kind::Instance(class) if program.asks_thread_local(class) || keeps_thread_local(program, class)),
+        _ => {
+            matches!(kind, Kind::Instance(class) if program.asks_thread_local(class) || keeps_thread_local(program, class))
+        }
     }
 }
 

@@ -45,13 +45,11 @@ impl Program {
             ThreadOf::Main => self.is_one_threads(access.module, access.ctx),
             ThreadOf::Root(root) => self.is_for_one_thread(access, root),
         };
-        comes(a, b)
-            && comes(b, a)
-            && !(is_for_one(a) && is_for_one(b))
-            && !self.are_siblings(a, b)
-            && !self.is_of_unrelated(a.0, a.1)
-            && !self.is_of_unrelated(b.0, b.1)
-            && !self.is_staged(a.1, b.1)
+        let is_elsewhere = self.are_siblings(a, b)
+            || self.is_of_unrelated(a.0, a.1)
+            || self.is_of_unrelated(b.0, b.1)
+            || self.is_staged(a.1, b.1);
+        comes(a, b) && comes(b, a) && !(is_for_one(a) && is_for_one(b)) && !is_elsewhere
     }
 
     /// Whether two threads each work on an object of their own class, with an attribute that both have from one base.

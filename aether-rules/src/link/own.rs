@@ -34,8 +34,7 @@ impl Program {
     /// there is one run for each object.
     pub(super) fn on_own_starters(&self, a: Step<'_>, b: Step<'_>) -> bool {
         let (ThreadOf::Root(root), PlaceRoot::Attr(class, _)) = (a.1, a.0.place.root) else { return false };
-        let through_self =
-            |step: Step<'_>| matches!(step.0.receiver, Receiver::Own | Receiver::OfOwn);
+        let through_self = |step: Step<'_>| matches!(step.0.receiver, Receiver::Own | Receiver::OfOwn);
         a.1 == b.1 && through_self(a) && through_self(b) && self.starts_once_per_object(root, class)
     }
 
@@ -50,7 +49,9 @@ impl Program {
             self.enclosing_class(module, local)
         };
         let (Some(one), Some(other)) = (class_of(x), class_of(y)) else { return false };
-        !self.have_common_objects(one, other) && self.is_part_made_by(one, a.0, x) && self.is_part_made_by(other, b.0, y)
+        !self.have_common_objects(one, other)
+            && self.is_part_made_by(one, a.0, x)
+            && self.is_part_made_by(other, b.0, y)
     }
 
     /// Whether a thread gets from `self` to a step through an attribute that only ever holds what its class made.
@@ -72,7 +73,8 @@ impl Program {
     fn made_by_class(&self, class: ClassId, module: ModuleId, term: TermId) -> bool {
         let Term::Attr(_, name) = self.module(module).facts.terms.get(term) else { return false };
         let mro = &self.class(class).mro;
-        let mut attrs = mro.iter().filter_map(|ancestor| Some((ancestor, self.class(*ancestor).attrs.get(&name)?))).peekable();
+        let mut attrs =
+            mro.iter().filter_map(|ancestor| Some((ancestor, self.class(*ancestor).attrs.get(&name)?))).peekable();
         attrs.peek().is_some()
             && attrs.all(|(&owner, attr)| {
                 let (home, _) = self.class_local(owner);
@@ -92,9 +94,8 @@ impl Program {
         let facts = &self.module(module).facts;
         let is_constructor = self.function(started.by).name == sym!("__init__");
         let makes = self.enclosing_class(module, by);
-        let of_class = makes.is_some_and(|makes| {
-            self.class(makes).mro.contains(&class) || self.class(class).mro.contains(&makes)
-        });
+        let of_class =
+            makes.is_some_and(|makes| self.class(makes).mro.contains(&class) || self.class(class).mro.contains(&makes));
         let runs = self.root(root).function;
         let (home, local) = self.func_local(runs);
         let is_own = self.enclosing_class(home, local) == makes

@@ -43,16 +43,12 @@ impl Program {
         if depth > MAX_HOPS {
             return None;
         }
-        match self.globals[module.index()].get(&name) {
-            Some(var) => {
-                let values = &self.module(module).facts.vars[var.index()].values;
-                values.iter().find_map(|&value| self.thread_local_within(module, value, depth + 1))
-            }
-            None => {
-                let stars = &self.star_imports[module.index()];
-                stars.iter().find_map(|&star| self.thread_local_global(star, name, depth + 1))
-            }
+        if let Some(var) = self.globals[module.index()].get(&name) {
+            let values = &self.module(module).facts.vars[var.index()].values;
+            return values.iter().find_map(|&value| self.thread_local_within(module, value, depth + 1));
         }
+        let stars = &self.star_imports[module.index()];
+        stars.iter().find_map(|&star| self.thread_local_global(star, name, depth + 1))
     }
 
     /// Whether what is read of an object by a name is the reading thread's own: its class derives from a thread-local,
