@@ -11,12 +11,16 @@ use crate::{RuleContext, qual};
 const MAX_HOPS: usize = 6;
 
 /// What says who runs.
-const WHO_RUNS: [Qual; 5] = [
+const WHO_RUNS: [Qual; 8] = [
     qual!("threading.get_ident"),
     qual!("threading.current_thread"),
     qual!("_thread.get_ident"),
     qual!("threading.get_native_id"),
     qual!("asyncio.current_task"),
+    // A loop runs on one thread.
+    qual!("asyncio.get_running_loop"),
+    qual!("asyncio.get_event_loop"),
+    qual!("tornado.ioloop.IOLoop.current"),
 ];
 
 /// Whether the key is the thread itself, or was found in what only the thread has: nobody else uses it.

@@ -89,6 +89,19 @@ impl Program {
         })
     }
 
+    /// The same, and none holds an object of somebody else's making that may change: what is registered there is lost with it.
+    pub fn is_plain_value_class(&self, class: ClassId) -> bool {
+        self.is_value_class(class)
+            && self.lib_bases(class).is_empty()
+            && self.class(class).mro.iter().all(|&ancestor| {
+                self.class(ancestor).attrs.values().all(|attr| {
+                    attr.stores
+                        .iter()
+                        .all(|&(function, value)| self.worth(self.func_local(function).0, value) < Worth::Container)
+                })
+            })
+    }
+
     /// Whether a term is known to be an immutable value.
     fn is_value(&self, module: ModuleId, term: TermId) -> bool {
         match self.kind(module, term) {

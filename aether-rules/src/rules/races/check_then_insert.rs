@@ -101,14 +101,14 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
             let is_cache = matches!(hazard.sharing, Sharing::Promised(_)) || is_made_under_lock(cx, act, value);
             is_cache && !is_empty_container(cx, act, value)
         }
-        Worth::Object => is_made_of_key(cx, act, key, value),
+        Worth::Object => is_made_of_key(cx, act, key, value, &hazard.sharing),
     };
     let harmless = harmless || is_identity(cx, act, key, value);
     Some(if harmless { hazard.at_most(Confidence::Low) } else { hazard })
 }
 
 /// Whether the object is made of the key alone and never changed: the second is equal to the first.
-fn is_made_of_key(cx: &RuleContext<'_>, act: &Access, key: TermId, value: TermId) -> bool {
+fn is_made_of_key(cx: &RuleContext<'_>, act: &Access, key: TermId, value: TermId, sharing: &Sharing<'_>) -> bool {
     let facts = &cx.program.module(act.module).facts;
     let made = match facts.var_of(value).map(|var| &facts.vars[var.index()].values[..]) {
         Some(&[made]) => made,
@@ -116,7 +116,12 @@ fn is_made_of_key(cx: &RuleContext<'_>, act: &Access, key: TermId, value: TermId
     };
     let Term::Call(call) = facts.terms.get(made) else { return false };
     let of_key = !facts.args_of(call).is_empty() && facts.args_of(call).iter().all(|arg| arg.value.same(key));
-    of_key && matches!(cx.program.callee(act.module, call), Callee::Class(class) if cx.program.is_value_class(class))
+    // Where two threads are known to meet, nothing in it may change that the class did not make.
+    let is_equal = |class| match sharing {
+        Sharing::Promised(_) => cx.program.is_value_class(class),
+        _ => cx.program.is_plain_value_class(class),
+    };
+    of_key && matches!(cx.program.callee(act.module, call), Callee::Class(class) if is_equal(class))
 }
 
 /// Whether the key is the identity of the value, `seen[id(x)] = x`: there is one object to store.
