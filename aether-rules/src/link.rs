@@ -9,6 +9,7 @@
 mod access;
 mod acquisitions;
 mod annotations;
+mod by_name;
 mod callbacks;
 mod calls;
 mod checks;

@@ -41,6 +41,7 @@ fn is_own(program: &Program, module: ModuleId, term: TermId, hops: usize) -> boo
                 || inner(facts.receiver_of(call))
         }
         Term::Attr(base, _) | Term::Item(base, _) => is_threads(program, program.kind(module, base)) || inner(base),
+        Term::Either(a, b) | Term::Or(a, b) => inner(a) || inner(b),
         Term::Name(_) => facts.var_of(term).is_some_and(|var| {
             let variable = &facts.vars[var.index()];
             variable.scope.0 != 0 && variable.values.iter().any(|&value| inner(value))

@@ -34,11 +34,12 @@ impl Program {
 fn decorators(program: &Program) -> FxHashSet<FuncId> {
     let (mut top, mut inner) = (FxHashSet::default(), FxHashSet::default());
     for (module, at) in program.modules() {
-        for function in &at.facts.functions {
-            let found = if function.parent == Some(FuncIx(0)) { &mut top } else { &mut inner };
-            for &decorator in &function.decorators {
-                found.extend(applied(program, module, decorator));
-            }
+        let functions =
+            at.facts.functions.iter().map(|function| (function.parent == Some(FuncIx(0)), &function.decorators));
+        let classes = at.facts.classes.iter().map(|class| (class.owner == FuncIx(0), &class.decorators));
+        for (is_top, decorators) in functions.chain(classes) {
+            let found = if is_top { &mut top } else { &mut inner };
+            found.extend(decorators.iter().filter_map(|&decorator| applied(program, module, decorator)));
         }
     }
     top.retain(|function| !inner.contains(function));
@@ -49,7 +50,7 @@ fn decorators(program: &Program) -> FxHashSet<FuncId> {
 fn applied(program: &Program, module: ModuleId, decorator: TermId) -> Option<FuncId> {
     let facts = &program.module(module).facts;
     match program.kind(module, decorator) {
-        Kind::Function(function) => return Some(function),
+        Kind::Function(function) | Kind::Method(function) => return Some(function),
         Kind::Unknown | Kind::Mixed => {}
         _ => return None,
     }

@@ -226,6 +226,7 @@ impl Program {
                 if !on_loop
                     && !self.is_handed_out(access.function)
                     && !self.runs_at_import(access.function)
+                    && !self.is_named_by_one_thread(access.function)
                     && !self.is_for_own_thread(access.place, promise)
                     && !self.is_in_quiet_phase(access, &held, &matters)
                     && !self.is_probably_guarded(access, &held, &matters)

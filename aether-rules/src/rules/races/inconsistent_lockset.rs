@@ -151,7 +151,7 @@ fn inferred(cx: &RuleContext<'_>, place: Place, guard: InferredGuard) -> Option<
         Some(conflict) if !is_with_main(&conflict) => Confidence::High,
         // Who writes without the lock on the main thread mostly does so while the other thread rests.
         // Two counters that are only added to, or what goes into a report: a step apart is a moment old.
-        None if is_read(access) && (harm::is_only_counted(cx, place) || harm::is_report(cx, access)) => Confidence::Low,
+        None if is_read(access) && (harm::is_only_counted(cx, place) || harm::is_report(cx, access) || check_then_act::sets_up(cx, access)) => Confidence::Low,
         _ if cx.program.promise_at(access, locked).is_some() => Confidence::Medium,
         _ => Confidence::Low,
     };
