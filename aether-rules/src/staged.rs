@@ -18,3 +18,43 @@ pub(crate) fn doubt(found: &mut [(&'static Rule, Finding)], program: &Program) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{Confidence, MemorySources, Settings, analyze};
+
+    const COUNTS: &str = "
+import threading
+
+total = 0
+
+def count():
+    global total
+    total += 1
+
+def start():
+    for _ in range(2):
+        threading.Thread(target=count).start()
+";
+
+    /// How sure the findings in a file are, beside other files.
+    fn in_file(path: &str, others: &[(&str, &str)]) -> Vec<Confidence> {
+        let mut settings = Settings::default();
+        settings.min_confidence = Confidence::Low;
+        let sources = others
+            .iter()
+            .fold(MemorySources::new(settings).with(path, COUNTS), |sources, (path, text)| sources.with(path, text));
+        let report = analyze(&sources);
+        let own = report.diagnostics.iter().filter(|one| &*report.files[one.primary.file.index()].path == path);
+        own.filter(|one| one.rule.code == "AET101").map(|one| one.confidence).collect()
+    }
+
+    #[test]
+    fn a_package_for_tests_is_told_from_the_package_it_belongs_to() {
+        let packages = [("app/__init__.py", ""), ("app/testing/__init__.py", ""), ("app/core.py", "")];
+        assert_eq!(in_file("app/testing/server.py", &packages), [Confidence::Low]);
+        assert_eq!(in_file("app/server.py", &packages), [Confidence::High]);
+        // Alone, it is the program.
+        assert_eq!(in_file("app/testing/server.py", &packages[1..2]), [Confidence::High]);
+    }
+}

@@ -61,13 +61,13 @@ impl ModuleIndex {
         self.parts[module.index()].ends_with(name)
     }
 
-    /// Whether a module belongs to a package, or to a part of one, that has one of some names.
-    pub(super) fn is_in_package(&self, module: ModuleId, names: &[Sym]) -> bool {
-        let parts = &self.parts[module.index()];
+    /// Whether a module belongs to a package, or to a part of one, that has one of some names; the outermost few folders
+    /// do not count.
+    pub(super) fn is_in_package(&self, module: ModuleId, skip: usize, names: &[Sym]) -> bool {
         let mut at = Qual::ROOT;
-        parts.iter().any(|&part| {
+        self.parts[module.index()].iter().enumerate().any(|(depth, &part)| {
             at = at.child(part);
-            names.contains(&part) && self.packages.contains(&at)
+            depth >= skip && names.contains(&part) && self.packages.contains(&at)
         })
     }
 

@@ -18,7 +18,7 @@ const MAX_DEPTH: usize = 3;
 impl Program {
     /// Whether a module belongs to a package that offers help for tests.
     pub fn helps_tests(&self, module: ModuleId) -> bool {
-        self.index.is_in_package(module, &HELPERS)
+        self.index.is_in_package(module, self.common_folders(), &HELPERS)
     }
 
     /// Whether code is there for tests: it stands in such a package, or only functions that do call it.
@@ -46,15 +46,44 @@ impl Program {
     pub(super) fn is_staged(&self, a: ThreadOf, b: ThreadOf) -> bool {
         let (ThreadOf::Root(x), ThreadOf::Root(y)) = (a, b) else { return false };
         let starter = |root| self.root(root).started.map(|started| started.by);
-        let of_test = |root| starter(root).is_some_and(|by| is_test_file(&self.module(self.func_local(by).0).path));
+        let skip = self.common_folders();
+        let of_test =
+            |root| starter(root).is_some_and(|by| is_test_file(&self.module(self.func_local(by).0).path, skip));
         x != y && (of_test(x) || of_test(y)) && starter(x) != starter(y)
+    }
+
+    /// How many folders all modules have in common: where a program lies says nothing of what is in it.
+    fn common_folders(&self) -> usize {
+        let (Some(first), Some(last)) = (self.modules.first(), self.modules.last()) else { return 0 };
+        // In path order, what the first and the last have in common all have.
+        let pairs = folders(&first.path).zip(folders(&last.path));
+        pairs.take_while(|(a, b)| a == b).count()
     }
 }
 
-/// Whether a file holds tests, by its folder or name.
-fn is_test_file(path: &str) -> bool {
-    let mut parts = path.rsplit('/');
-    let stem = parts.next().unwrap_or_default().split('.').next().unwrap_or_default();
+/// The folders of a path, outermost first.
+fn folders(path: &str) -> impl Iterator<Item = &str> {
+    let inside = path.rsplit_once('/').map_or("", |(folders, _)| folders);
+    inside.split('/').filter(|part| !matches!(*part, "" | "."))
+}
+
+/// Whether a file holds tests, by its name or one of its folders but the first few.
+fn is_test_file(path: &str, skip: usize) -> bool {
+    let file = path.rsplit('/').next().unwrap_or_default();
+    let stem = file.split('.').next().unwrap_or_default();
     let is_named = stem.starts_with("test_") || stem.ends_with("_test") || stem == "conftest";
-    is_named || parts.any(|folder| folder == "tests" || folder == "test")
+    is_named || folders(path).skip(skip).any(|folder| folder == "tests" || folder == "test")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_test_file;
+
+    #[test]
+    fn where_a_program_lies_says_nothing() {
+        assert!(is_test_file("src/app/tests/server.py", 1));
+        assert!(is_test_file("src/test_app.py", 1));
+        assert!(!is_test_file("test/app/server.py", 2));
+        assert!(!is_test_file("src/testing/server.py", 0));
+    }
 }
