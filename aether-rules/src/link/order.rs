@@ -156,15 +156,20 @@ impl Program {
     /// Whether an object has already waited for the one thread it starts: `self.worker.join()`, then the access.
     pub(super) fn is_after_join(&self, access: &Access) -> bool {
         access.receiver == Receiver::Own
-            && (self.follows_join(access.function, access.event) || self.is_called_after_join(access.function))
+            && (self.follows_join(access.function, access.event) || self.is_called_after_join(access.function, 0))
     }
 
     /// Whether all who are seen to call a method on the object itself have waited for its thread before.
-    fn is_called_after_join(&self, function: FuncId) -> bool {
+    fn is_called_after_join(&self, function: FuncId, depth: usize) -> bool {
+        const MAX_DEPTH: usize = 3;
         let sites = self.callers(function);
-        !sites.is_empty()
+        depth < MAX_DEPTH
+            && !sites.is_empty()
             && !self.escapes(function)
-            && sites.iter().all(|site| site.receiver == Receiver::Own && self.follows_join(site.caller, site.event))
+            && sites.iter().all(|site| {
+                site.receiver == Receiver::Own
+                    && (self.follows_join(site.caller, site.event) || self.is_called_after_join(site.caller, depth + 1))
+            })
     }
 
     /// Whether a step of a method follows `self.worker.join()`, of the one thread that the object starts.
