@@ -5,7 +5,7 @@
 use ruff_text_size::TextRange;
 
 use crate::facts::{Comment, CommentKind};
-use crate::finding::Finding;
+use crate::finding::{EvidenceRole, Finding};
 use crate::rule::{Confidence, Family, Rule};
 
 /// How far below a comment the code may stand that it speaks of, in lines.
@@ -19,11 +19,20 @@ pub(crate) fn forgive(found: &mut [(&'static Rule, Finding)], comments: &[Commen
     }
     for (rule, finding) in found {
         if matches!(rule.family, Family::Races | Family::State)
-            && accepting.iter().any(|comment| speaks_of(comment, finding.primary.range, text))
+            && accepting.iter().any(|comment| spans(finding).any(|range| speaks_of(comment, range, text)))
         {
             finding.confidence = Confidence::Low;
         }
     }
+}
+
+/// Where a finding and the other accesses it names stand in its file: whoever accepts what happens there accepts it here.
+fn spans(finding: &Finding) -> impl Iterator<Item = TextRange> {
+    let others = finding
+        .evidence
+        .iter()
+        .filter(|evidence| evidence.role == EvidenceRole::OtherAccess && evidence.span.file == finding.primary.file);
+    std::iter::once(finding.primary.range).chain(others.map(|evidence| evidence.span.range))
 }
 
 /// Whether a comment stands directly above some code, in its paragraph, or at the end of its line.

@@ -21,6 +21,7 @@ use crate::rules::run::syntax_error::SYNTAX_ERROR;
 use crate::rules::run::too_complex::TOO_COMPLEX;
 use crate::rules::run::unreadable_file::UNREADABLE_FILE;
 use crate::source::{FileId, SourceKind, SourceText, Sources, Span};
+use crate::staged;
 use crate::suppression::Suppressions;
 
 /// Analyses every file of `sources` as one program.
@@ -133,6 +134,7 @@ fn run(sources: &dyn Sources) -> Report {
         .map(|(index, mut findings)| {
             let (module, file) = (ModuleId::at(index), &report.files[index]);
             accepted::forgive(&mut findings, &program.module(module).facts.comments, &file.text);
+            staged::doubt(&mut findings, &program);
             settle(&program, module, file, &findings)
         })
         .collect();

@@ -8,13 +8,19 @@ use crate::finding::{Evidence, EvidenceRole};
 use crate::link::{Access, AccessKind, Answer, Asked, Check, Place, Sharing, Touch, Worth};
 use crate::model::Effect;
 use crate::rule::Confidence;
+use crate::sym;
 use crate::{Finding, Findings, RuleContext};
-use crate::{qual, sym};
 
+mod alike;
 mod harm;
+mod own_key;
 mod singleton;
 
-pub(crate) use harm::{callers_exclude, changes_once_made, does_harm, does_work, is_called_at_import};
+pub(crate) use alike::worth_of_new;
+pub(crate) use harm::{
+    callers_exclude, callers_lock, changes_once_made, does_harm, does_work, is_called_at_import, is_told,
+};
+pub(crate) use own_key::is_own_key;
 pub(crate) use singleton::{is_made_at_import, is_singleton, is_where_instances_are_made};
 
 /// How many further sites of the same hazard are shown.
@@ -41,6 +47,7 @@ impl<'a> Hazard<'a> {
             && (evidence::assumes_lock(cx.program, act.function)
                 || is_lifecycle(cx, act)
                 || callers_exclude(cx, act)
+                || harm::may_hold_lock(cx, act)
                 || !is_covered(cx, act)
                 || cx.program.is_one_turn(act, &check));
         let confidence = if excused { Confidence::Low } else { sharing.confidence() };
@@ -101,9 +108,28 @@ pub(crate) fn is_lifecycle(cx: &RuleContext<'_>, act: &Access) -> bool {
 
 /// Whether an access stands in a method that ends an object's life: what it takes away, nobody needs any more.
 pub(crate) fn is_ending(cx: &RuleContext<'_>, act: &Access) -> bool {
-    const NAMES: &[&str] =
-        &["stop", "close", "shutdown", "disconnect", "join", "teardown", "exit", "aexit", "del", "terminate", "finish"];
+    const NAMES: &[&str] = &[
+        "stop",
+        "close",
+        "shutdown",
+        "disconnect",
+        "join",
+        "teardown",
+        "exit",
+        "aexit",
+        "del",
+        "terminate",
+        "finish",
+        "destroy",
+        "dispose",
+    ];
     NAMES.contains(&verb(cx, act))
+}
+
+/// The same, with the word anywhere in the name: `handle_close`, `_do_shutdown`.
+pub(crate) fn is_on_way_out(cx: &RuleContext<'_>, act: &Access) -> bool {
+    const WORDS: &[&str] = &["stop", "close", "shutdown", "disconnect", "teardown", "terminate", "finish"];
+    name_of(cx, act).split('_').any(|word| WORDS.contains(&word))
 }
 
 /// Whether an access gives an attribute its first value, in a method that makes the object ready.
@@ -117,7 +143,7 @@ pub(crate) fn fills_at_setup(cx: &RuleContext<'_>, act: &Access) -> bool {
 }
 
 /// `connect`, `_setup_tables`, `on_thread_start`: a method that makes the object ready, by its name.
-fn sets_up(cx: &RuleContext<'_>, act: &Access) -> bool {
+pub(crate) fn sets_up(cx: &RuleContext<'_>, act: &Access) -> bool {
     const NAMES: &[&str] = &[
         "start",
         "open",
@@ -224,26 +250,6 @@ pub(crate) fn removes(other: &Access) -> bool {
         .contains(&method),
         _ => false,
     }
-}
-
-/// Whether the key is the thread itself: nobody else uses it.
-pub(crate) fn is_own_key(cx: &RuleContext<'_>, act: &Access, key: TermId) -> bool {
-    let facts = &cx.program.module(act.module).facts;
-    let own = |term: TermId| match facts.terms.get(term) {
-        Term::Call(call) => cx.program.library_callee(act.module, call).is_some_and(|name| {
-            [
-                qual!("threading.get_ident"),
-                qual!("threading.current_thread"),
-                qual!("_thread.get_ident"),
-                qual!("threading.get_native_id"),
-                qual!("asyncio.current_task"),
-            ]
-            .contains(&name)
-        }),
-        _ => false,
-    };
-    let of_local = facts.var_of(key).is_some_and(|var| facts.vars[var.index()].values.iter().any(|&value| own(value)));
-    own(key) || of_local
 }
 
 /// A value made on first use: the test that found it missing, and the value.

@@ -29,6 +29,7 @@ mod parse;
 mod process_state;
 mod rules;
 mod spawning;
+mod staged;
 mod suppression;
 
 pub use analyze::{Linked, analyze, analyze_on};

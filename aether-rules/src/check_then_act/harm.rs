@@ -2,8 +2,9 @@
 //!
 //! *Invariant:* what is said here only ever makes a finding less sure.
 
-use crate::facts::{CallIx, Event, EventIx, EventKind, Sym, Term, TermId, Usage};
-use crate::link::{Access, Check, ClassId, FuncId, LockSet};
+use crate::facts::{CallIx, CtxKind, Event, EventIx, EventKind, Sym, Term, TermId, Usage};
+use crate::link::{Access, Check, ClassId, FuncId, Kind, LockSet};
+use crate::model::Role;
 use crate::{RuleContext, qual, sym};
 
 /// Whether a call only tells somebody: a log, or the threads that wait for an event.
@@ -65,6 +66,10 @@ fn tells(cx: &RuleContext<'_>, act: &Access, call: CallIx) -> bool {
     const SPEAKERS: &[&str] = &["log", "logger", "logging", "warnings", "click"];
     const VERBS: &[&str] = &["print", "warn", "echo", "log"];
     let facts = &cx.program.module(act.module).facts;
+    // What is registered twice for the exit of the process finds the second time that nothing is left to do.
+    if cx.program.library_callee(act.module, call) == Some(qual!("atexit.register")) {
+        return true;
+    }
     let own_name = |term: TermId| match facts.terms.get(term) {
         Term::Attr(_, name) => facts.name(name),
         Term::Name(_) => facts.var_of(term).map_or("", |var| facts.name(facts.vars[var.index()].name)),
@@ -78,6 +83,50 @@ fn tells(cx: &RuleContext<'_>, act: &Access, call: CallIx) -> bool {
     let name = own_name(callee).trim_matches('_').to_ascii_lowercase();
     let is_print = || cx.program.library_callee(act.module, call) == Some(qual!("builtins.print"));
     is_word(cx, act, call) || speaks || VERBS.contains(&name.split('_').next().unwrap_or_default()) || is_print()
+}
+
+/// Whether an access only feeds a message: it stands among the arguments of a call that tells a person something.
+pub(crate) fn is_told(cx: &RuleContext<'_>, act: &Access) -> bool {
+    let facts = &cx.program.module(act.module).facts;
+    let (_, function) = cx.program.func_local(act.function);
+    facts.events_of(function).iter().any(|event| match event.kind {
+        EventKind::Call(call) => {
+            event.range.contains_range(act.range) && event.range != act.range && tells(cx, act, call)
+        }
+        _ => false,
+    })
+}
+
+/// Whether an access stands in `with lock if wanted else nothing:`: who says no has the lock, or is alone.
+pub(super) fn may_hold_lock(cx: &RuleContext<'_>, act: &Access) -> bool {
+    let facts = &cx.program.module(act.module).facts;
+    let is_lock = |term: TermId| matches!(cx.program.role(cx.program.kind(act.module, term)), Some(Role::Lock(_)));
+    facts.ctx_chain(act.ctx).any(|(_, ctx)| match ctx.kind {
+        CtxKind::With(term, _) => {
+            matches!(facts.terms.get(term), Term::Either(a, b) if is_lock(a) != is_lock(b))
+        }
+        _ => false,
+    })
+}
+
+/// Whether all who are seen to call the function of an access hold some lock of their choice meanwhile: a `threading` one
+/// where threads use the object, one of `asyncio` where tasks do.
+pub(crate) fn callers_lock(cx: &RuleContext<'_>, act: &Access) -> bool {
+    let sites = cx.program.callers(act.function).iter();
+    let mut sites = sites.filter(|site| site.caller != act.function && !cx.program.is_setup(site.caller)).peekable();
+    sites.peek().is_some()
+        && !is_kept(cx, act)
+        && sites.all(|site| {
+            let (module, _) = cx.program.func_local(site.caller);
+            let facts = &cx.program.module(module).facts;
+            facts.ctx_chain(site.ctx).any(|(_, ctx)| match ctx.kind {
+                CtxKind::With(lock, _) => match cx.program.kind(module, lock) {
+                    Kind::Object(class) if class == qual!("asyncio.Lock") => true,
+                    kind => matches!(cx.program.role(kind), Some(Role::Lock(_))),
+                },
+                _ => false,
+            })
+        })
 }
 
 /// Whether all who are seen to call the function of an access exclude each other, with a lock or a decorator that is one

@@ -11,6 +11,12 @@ pub(super) fn is_called_under_lock(body: &[Stmt]) -> bool {
     docstring(body).is_some_and(demands_lock)
 }
 
+/// Whether the docstring of a class says that its users hold a lock: "Used only from the pool while its lock is held."
+pub(super) fn is_used_under_lock(body: &[Stmt]) -> bool {
+    const USERS: &[&str] = &["used only", "only used", "only be used", "only from", "caller"];
+    docstring(body).is_some_and(|text| demands(text, &|words| USERS.iter().any(|user| words.contains(user))))
+}
+
 /// Whether the docstring of a function says that it is only there for old callers.
 pub(super) fn is_deprecated(body: &[Stmt]) -> bool {
     docstring(body).is_some_and(says_deprecated)
@@ -77,6 +83,8 @@ const DEMANDS: &[&str] = &[
     "held when call",
     "hold the lock when",
     "hold the lock before",
+    "has acquired",
+    "have acquired",
     "caller holds",
     "callers hold",
     "called with",
@@ -93,6 +101,11 @@ const DEMANDS: &[&str] = &[
 ];
 
 fn demands_lock(text: &str) -> bool {
+    demands(text, &|_| true)
+}
+
+/// Whether a sentence that speaks of the right ones demands that a lock is held.
+fn demands(text: &str, speaks_of: &dyn Fn(&str) -> bool) -> bool {
     // Most docstrings never speak of one, and need no second look.
     if !LOCKS.iter().any(|lock| text.contains(lock)) {
         return false;
@@ -104,6 +117,7 @@ fn demands_lock(text: &str) -> bool {
         let is_denied = ["must not", "not be held", "without", "never", "n't"].iter().any(|word| words.contains(word));
         ["lock", "mutex"].iter().any(|lock| words.contains(lock))
             && DEMANDS.iter().any(|demand| words.contains(demand))
+            && speaks_of(&words)
             && !is_denied
     })
 }

@@ -5,6 +5,8 @@
 
 use ruff_python_ast::Stmt;
 
+use super::contract;
+
 /// What documentation says about threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ThreadSafety {
@@ -127,7 +129,10 @@ pub(super) fn of_class(body: &[Stmt], own_name: &str) -> ThreadSafety {
         Stmt::FunctionDef(def) => docstring(&def.body).is_some_and(says_only_one),
         _ => false,
     };
-    if said == ThreadSafety::Unsaid && body.iter().any(is_exception) { ThreadSafety::Denied } else { said }
+    if contract::is_used_under_lock(body) || (said == ThreadSafety::Unsaid && body.iter().any(is_exception)) {
+        return ThreadSafety::Denied;
+    }
+    said
 }
 
 /// "This is the only thread-safe method": so no other is.

@@ -158,7 +158,10 @@ pub(super) fn link_bases(program: &mut Program) {
             match program.kind(module, base) {
                 Kind::Class(base) if base != class => program.classes[index].bases.push(base),
                 Kind::Lib(name) => program.classes[index].lib_bases.push(name),
-                _ => {}
+                _ => {
+                    let name = program.thread_local_base(module, base);
+                    program.classes[index].lib_bases.extend(name);
+                }
             }
         }
     }

@@ -45,7 +45,11 @@ impl Program {
             ThreadOf::Main => self.is_one_threads(access.module, access.ctx),
             ThreadOf::Root(root) => self.is_for_one_thread(access, root),
         };
-        comes(a, b) && comes(b, a) && !(is_for_one(a) && is_for_one(b)) && !self.are_siblings(a, b)
+        let is_elsewhere = self.are_siblings(a, b)
+            || self.is_of_unrelated(a.0, a.1)
+            || self.is_of_unrelated(b.0, b.1)
+            || self.is_staged(a.1, b.1);
+        comes(a, b) && comes(b, a) && !(is_for_one(a) && is_for_one(b)) && !is_elsewhere
     }
 
     /// Whether two threads each work on an object of their own class, with an attribute that both have from one base.
@@ -74,6 +78,9 @@ impl Program {
     fn is_users_side(&self, access: &Access, root: RootId) -> bool {
         if access.function == self.root(root).function {
             return self.calls_own_root(root);
+        }
+        if self.only_decorates(access.function) {
+            return false;
         }
         let is_meant = self.promise_of(access.place).is_some()
             || self.is_near(access.place, root)

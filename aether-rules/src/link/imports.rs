@@ -61,6 +61,16 @@ impl ModuleIndex {
         self.parts[module.index()].ends_with(name)
     }
 
+    /// Whether a module belongs to a package, or to a part of one, that has one of some names; the outermost few folders
+    /// do not count.
+    pub(super) fn is_in_package(&self, module: ModuleId, skip: usize, names: &[Sym]) -> bool {
+        let mut at = Qual::ROOT;
+        self.parts[module.index()].iter().enumerate().any(|(depth, &part)| {
+            at = at.child(part);
+            depth >= skip && names.contains(&part) && self.packages.contains(&at)
+        })
+    }
+
     /// The module `base.name`.
     pub(super) fn submodule(&self, base: ModuleId, name: Sym) -> Option<ModuleId> {
         let path = qual(&self.parts[base.index()]).child(name);

@@ -10,6 +10,7 @@ use super::calls::Receiver;
 use super::kind::{ClassId, Kind};
 use super::places::PlaceRoot;
 use super::program::Program;
+use super::sharing::ThreadOf;
 use crate::facts::{EventKind, Qual, Term};
 
 /// How many subclasses are looked at, at most.
@@ -73,5 +74,35 @@ impl Program {
                 self.enclosing_class(module, local).is_some_and(|caller| mro.contains(&caller))
                     && self.names_method(module, call)
             })
+    }
+}
+
+impl Program {
+    /// Whether a thread gets to a step only by calling, on objects of one class, a method that an unrelated class has:
+    /// `self.push()` in a client is not the `push` of a server, though both derive from one base.
+    pub(super) fn is_of_unrelated(&self, access: &Access, thread: ThreadOf) -> bool {
+        let (ThreadOf::Root(root), PlaceRoot::Attr(..)) = (thread, access.place.root) else { return false };
+        if access.receiver != Receiver::Own {
+            return false;
+        }
+        let mut classes: Vec<ClassId> = self.class_of(access.function).into_iter().collect();
+        // From the step outwards, as long as one method calls another on the same object.
+        for (module, site) in self.path_from_root(access.function, root).iter().rev() {
+            let (_, local) = self.func_local(site.caller);
+            let facts = &self.module(*module).facts;
+            let is_through_self = site.receiver == Receiver::Own
+                && match facts.events[site.event.index()].kind {
+                    EventKind::Call(call) => {
+                        matches!(self.kind(*module, facts.receiver_of(call)), Kind::Instance(_) | Kind::Super(_))
+                    }
+                    _ => false,
+                };
+            let Some(class) = self.enclosing_class(*module, local).filter(|_| is_through_self) else { break };
+            if classes.iter().any(|&other| !self.have_common_objects(class, other)) {
+                return true;
+            }
+            classes.push(class);
+        }
+        false
     }
 }

@@ -155,7 +155,26 @@ impl Program {
 
     /// Whether an object has already waited for the one thread it starts: `self.worker.join()`, then the access.
     pub(super) fn is_after_join(&self, access: &Access) -> bool {
-        let (module, local) = self.func_local(access.function);
+        access.receiver == Receiver::Own
+            && (self.follows_join(access.function, access.event) || self.is_called_after_join(access.function, 0))
+    }
+
+    /// Whether all who are seen to call a method on the object itself have waited for its thread before.
+    fn is_called_after_join(&self, function: FuncId, depth: usize) -> bool {
+        const MAX_DEPTH: usize = 3;
+        let sites = self.callers(function);
+        depth < MAX_DEPTH
+            && !sites.is_empty()
+            && !self.escapes(function)
+            && sites.iter().all(|site| {
+                site.receiver == Receiver::Own
+                    && (self.follows_join(site.caller, site.event) || self.is_called_after_join(site.caller, depth + 1))
+            })
+    }
+
+    /// Whether a step of a method follows `self.worker.join()`, of the one thread that the object starts.
+    fn follows_join(&self, function: FuncId, event: EventIx) -> bool {
+        let (module, local) = self.func_local(function);
         let facts = &self.modules[module.index()].facts;
         let first = facts.functions[local.index()].events.start as usize;
         let joins = |event: &crate::facts::Event| {
@@ -165,10 +184,8 @@ impl Program {
                 && matches!(facts.terms.get(thread), Term::Attr(..))
                 && self.role(self.kind(module, thread)) == Some(Role::Thread)
         };
-        let Some(class) = self.class_of(access.function).filter(|_| access.receiver == Receiver::Own) else {
-            return false;
-        };
-        facts.events[first..access.event.index()].iter().any(joins) && self.threads_started_by(class) <= 1
+        let Some(class) = self.class_of(function) else { return false };
+        facts.events[first..event.index()].iter().any(joins) && self.threads_started_by(class) <= 1
     }
 
     /// How many threads the methods of a class start.

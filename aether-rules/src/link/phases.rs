@@ -161,7 +161,7 @@ impl Program {
             let mut visits = self.thread_visits(other.function);
             visits.any(|visit| self.thread_visits(step.function).any(|own| own.root == visit.root))
         };
-        ["reset", "close", "stop", "shutdown", "disconnect", "terminate"].contains(&verb)
+        ["reset", "close", "stop", "shutdown", "disconnect", "terminate", "connect", "reconnect"].contains(&verb)
             || self.accesses(store.place).iter().any(|other| {
                 other.function != store.function && self.blank(other) == Some(value) && shares_thread(other)
             })

@@ -138,7 +138,7 @@ impl Program {
                 Some((Place::whole(PlaceRoot::ClassAttr(self.attr_owner(class, name), name)), Receiver::Global))
             }
             Kind::Instance(class) | Kind::Super(class) => {
-                if self.lib_bases(class).iter().any(|&base| crate::model::role_of(base) == Some(Role::ThreadLocal)) {
+                if self.is_threads_own(class, name) {
                     return None;
                 }
                 let owner = self.attr_owner(class, name);

@@ -77,6 +77,9 @@ pub struct Program {
     pub(super) promises: Promises,
     /// By module: whether other people's programs import it.
     pub(crate) libraries: OnceLock<Vec<bool>>,
+    /// The functions that are only applied to definitions at the top of modules.
+    pub(super) decorators: OnceLock<rustc_hash::FxHashSet<FuncId>>,
+    pub(super) by_name: OnceLock<super::by_name::ByName>,
     pub(super) nesting: std::sync::OnceLock<super::nesting::Nesting>,
 }
 

@@ -175,7 +175,12 @@ impl Program {
             for &other_thread in &threads_of(other) {
                 for &thread in &threads {
                     let (one, two) = ((access, thread), (other, other_thread));
-                    if self.on_own_objects(one, two) || self.in_own_slots(one, two) || self.ordered(one, two) {
+                    let is_own = self.on_own_objects(one, two)
+                        || self.in_own_slots(one, two)
+                        || self.in_own_calls(one, two)
+                        || self.on_own_starters(one, two)
+                        || self.in_own_parts(one, two);
+                    if is_own || self.ordered(one, two) {
                         continue;
                     }
                     if credible(one, two) {
@@ -220,6 +225,8 @@ impl Program {
             Some(promise)
                 if !on_loop
                     && !self.is_handed_out(access.function)
+                    && !self.runs_at_import(access.function)
+                    && !self.is_named_by_one_thread(access.function)
                     && !self.is_for_own_thread(access.place, promise)
                     && !self.is_in_quiet_phase(access, &held, &matters)
                     && !self.is_probably_guarded(access, &held, &matters)
@@ -252,7 +259,7 @@ impl Program {
     /// Why an access is taken to be meant for several threads, if it is: its owner's promise, unless the other accesses
     /// that matter are known to belong to another phase of the object's life.
     pub fn promise_at(&self, access: &Access, matters: impl Fn(&Access) -> bool) -> Option<Promise> {
-        let promise = self.promise_of(access.place)?;
+        let promise = self.promise_of(access.place).filter(|_| !self.runs_at_import(access.function))?;
         // A plain store that no other thread comes beside, where threads are known: their answer holds.
         let is_plain = matches!(access.kind, AccessKind::Write(Touch::Whole, _));
         if is_plain && self.is_decided_by_threads(access.place) {

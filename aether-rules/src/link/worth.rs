@@ -89,6 +89,19 @@ impl Program {
         })
     }
 
+    /// The same, and none holds an object of somebody else's making that may change: what is registered there is lost with it.
+    pub fn is_plain_value_class(&self, class: ClassId) -> bool {
+        self.is_value_class(class)
+            && self.lib_bases(class).is_empty()
+            && self.class(class).mro.iter().all(|&ancestor| {
+                self.class(ancestor).attrs.values().all(|attr| {
+                    attr.stores
+                        .iter()
+                        .all(|&(function, value)| self.worth(self.func_local(function).0, value) < Worth::Container)
+                })
+            })
+    }
+
     /// Whether a term is known to be an immutable value.
     fn is_value(&self, module: ModuleId, term: TermId) -> bool {
         match self.kind(module, term) {
@@ -112,7 +125,12 @@ impl Program {
     /// Whether the name of what a value calls says that it makes something: a class's, or `connect`, `open`, `create_…`.
     fn constructs(&self, module: ModuleId, value: TermId) -> bool {
         let facts = &self.modules[module.index()].facts;
-        let Term::Call(call) = facts.terms.get(value) else { return true };
+        let call = match facts.terms.get(value) {
+            Term::Call(call) => call,
+            // What a name stands for is looked at where it was made.
+            Term::Name(_) => return false,
+            _ => return true,
+        };
         let name = match facts.terms.get(facts.calls[call.index()].callee) {
             Term::Attr(_, name) => facts.name(name),
             Term::Name(_) => match facts.var_of(facts.calls[call.index()].callee) {

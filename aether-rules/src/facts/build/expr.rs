@@ -286,7 +286,7 @@ impl Builder {
         for item in &dict.items {
             let Some(key) = &item.key else {
                 let merged = self.expr(&item.value);
-                self.emit(EventKind::Iterate(merged), item.value.range());
+                // Copied in one step, as by `dict(merged)`: no iteration.
                 let element = self.element(merged);
                 if terms.len() < MAX_ELEMENTS {
                     terms.push(element);

@@ -119,7 +119,11 @@ impl Builder {
 
     fn augment(&mut self, stmt: &ast::StmtAugAssign) {
         let target = self.target(&stmt.target);
-        let value = self.expr(&stmt.value);
+        let mut value = self.expr(&stmt.value);
+        if stmt.op != ast::Operator::Add {
+            // `x -= 1` counts down: told from `x += 1` by an operation with nothing on the other side.
+            value = self.term(Term::Operation(value, TermId::OPAQUE));
+        }
         if let Expr::Name(name) = &*stmt.target {
             let result = self.term(Term::Operation(target, value));
             self.bind(&name.id, name.range, result);

@@ -5,7 +5,7 @@ use crate::declare_rule;
 use crate::facts::{Const, Term, TermId};
 use crate::link::{Access, AccessKind, Answer, Asked, Callee, Place, Sharing, Touch, Worth};
 use crate::model::{Effect, Role};
-use crate::sym;
+use crate::{qual, sym};
 use crate::{Confidence, Finding, Findings, RuleContext};
 
 declare_rule! {
@@ -62,6 +62,10 @@ declare_rule! {
     /// Keys are the same when they are spelled the same. A check behind another function's return value is not
     /// followed. Storing an immutable value twice does no harm and is shown under `--all` only; so is, where no thread is
     /// known, a value that may be computed twice alike, an object made of the key alone that is never changed, and a container that is made, filled and stored under a lock.
+    /// So are a value made of immutable parts where a name first held what was looked up, an object stored under its own
+    /// `id`, and, with threads known too, an object of the program made of the key alone that is never changed. What a
+    /// constructor hands to a pool once is one run for each object: it does not meet itself there. An object whose class
+    /// derives from a thread-local, or looks up in one what it does not have, is every thread's own.
     ///
     /// ## References
     /// - [Thread safety guarantees](https://docs.python.org/3/library/threadsafety.html)
@@ -89,7 +93,7 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
     }
     let sharing = cx.program.stale_sharing(act, |other| inserts(cx, other) && may_be_same_key(cx, act, other))?;
     let hazard = Hazard::new(cx, act, check, sharing);
-    let harmless = match cx.program.worth(act.module, value) {
+    let harmless = match check_then_act::worth_of_new(cx, act, value) {
         Worth::Nothing | Worth::Same => true,
         // Two threads that are known to meet compute it twice; where none is known, it may well come out alike.
         Worth::Unknown => !matches!(hazard.sharing, Sharing::Proven(_)),
@@ -97,17 +101,41 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
             let is_cache = matches!(hazard.sharing, Sharing::Promised(_)) || is_made_under_lock(cx, act, value);
             is_cache && !is_empty_container(cx, act, value)
         }
-        Worth::Object => matches!(hazard.sharing, Sharing::Promised(_)) && is_made_of_key(cx, act, key, value),
+        Worth::Object => is_made_of_key(cx, act, key, value, &hazard.sharing),
     };
+    let harmless = harmless || is_identity(cx, act, key, value);
     Some(if harmless { hazard.at_most(Confidence::Low) } else { hazard })
 }
 
 /// Whether the object is made of the key alone and never changed: the second is equal to the first.
-fn is_made_of_key(cx: &RuleContext<'_>, act: &Access, key: TermId, value: TermId) -> bool {
+fn is_made_of_key(cx: &RuleContext<'_>, act: &Access, key: TermId, value: TermId, sharing: &Sharing<'_>) -> bool {
     let facts = &cx.program.module(act.module).facts;
-    let Term::Call(call) = facts.terms.get(value) else { return false };
+    let made = match facts.var_of(value).map(|var| &facts.vars[var.index()].values[..]) {
+        Some(&[made]) => made,
+        _ => value,
+    };
+    let Term::Call(call) = facts.terms.get(made) else { return false };
     let of_key = !facts.args_of(call).is_empty() && facts.args_of(call).iter().all(|arg| arg.value.same(key));
-    of_key && matches!(cx.program.callee(act.module, call), Callee::Class(class) if cx.program.is_value_class(class))
+    // Where two threads are known to meet, nothing in it may change that the class did not make.
+    let is_equal = |class| match sharing {
+        Sharing::Promised(_) => cx.program.is_value_class(class),
+        _ => cx.program.is_plain_value_class(class),
+    };
+    of_key && matches!(cx.program.callee(act.module, call), Callee::Class(class) if is_equal(class))
+}
+
+/// Whether the key is the identity of the value, `seen[id(x)] = x`: there is one object to store.
+fn is_identity(cx: &RuleContext<'_>, act: &Access, key: TermId, value: TermId) -> bool {
+    let facts = &cx.program.module(act.module).facts;
+    let is_id = |term: TermId| match facts.terms.get(term) {
+        Term::Call(call) => {
+            cx.program.library_callee(act.module, call) == Some(qual!("builtins.id"))
+                && facts.positional(call, 0).is_some_and(|arg| arg.value.same(value))
+        }
+        _ => false,
+    };
+    let names = facts.var_of(key).map(|var| &facts.vars[var.index()].values);
+    is_id(key) || names.is_some_and(|values| !values.is_empty() && values.iter().all(|&made| is_id(made)))
 }
 
 /// Whether a container is made, filled and stored under one lock: the second to come stores what is right by then.

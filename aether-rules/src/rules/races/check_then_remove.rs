@@ -44,7 +44,8 @@ declare_rule! {
     ///
     /// ## Limits
     /// Keys are the same when they are spelled the same. A removal inside `try` with a handler for the error, or under
-    /// `contextlib.suppress`, expects the race and is not reported.
+    /// `contextlib.suppress`, expects the race and is not reported. Nor is one under a key that only the thread has: its
+    /// identity, or what it took out of a thread-local or context variable.
     ///
     /// ## References
     /// - [Thread safety guarantees](https://docs.python.org/3/library/threadsafety.html)

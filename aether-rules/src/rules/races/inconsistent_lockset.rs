@@ -8,7 +8,7 @@ use crate::facts::Term;
 use crate::link::{
     Access, AccessKind, Conflict, FuncId, Guard, InferredGuard, LockId, Place, PlaceRoot, ThreadOf, Touch,
 };
-use crate::model::{Effect, Role};
+use crate::model::{ContainerKind, Effect, Role};
 use crate::sym;
 use crate::{Confidence, Finding, Findings, RuleContext};
 
@@ -78,6 +78,9 @@ declare_rule! {
     /// a container cleared on the way out (`close`, `stop`), what is put in bare and only taken out under the lock, what also makes the lock anew, a registry that is only added to and never under a
     /// lock; a store that replaces the value where nobody changes it in steps; what one step takes out and tolerates to find gone; what a function stores before it takes the lock, or leaves outside after it. Helpers named `…_locked`, or documented as called with the lock held, are trusted. What keeps others away by other means
     /// (an event, a protocol) is not seen.
+    /// A read that only feeds a log message is none. Shown under `--all` only: two counters that are only added to, read
+    /// bare and put together, and what goes into a report (`stats`, `to_dict`); what a decorator does where it is applied to
+    /// functions at the top of modules, or what module bodies alone are seen to call.
     /// What runs in a forked child (`os.register_at_fork`, `…_after_fork`, `if os.fork() == 0`) has no second thread, and what refuses to run
     /// while the object runs (`if self.running: raise …`) is shown under `--all` only.
     ///
@@ -147,6 +150,8 @@ fn inferred(cx: &RuleContext<'_>, place: Place, guard: InferredGuard) -> Option<
         _ if deliberate => Confidence::Low,
         Some(conflict) if !is_with_main(&conflict) => Confidence::High,
         // Who writes without the lock on the main thread mostly does so while the other thread rests.
+        // Two counters that are only added to, or what goes into a report: a step apart is a moment old.
+        None if is_read(access) && (harm::is_only_counted(cx, place) || harm::is_report(cx, access) || check_then_act::sets_up(cx, access)) => Confidence::Low,
         _ if cx.program.promise_at(access, locked).is_some() => Confidence::Medium,
         _ => Confidence::Low,
     };
@@ -228,6 +233,9 @@ fn is_hazard(cx: &RuleContext<'_>, access: &Access, guard: InferredGuard) -> boo
     if held.holds(guard.lock) || evidence::assumes_lock(cx.program, access.function) || is_teardown(cx, access) {
         return false;
     }
+    if is_read(access) && check_then_act::is_told(cx, access) {
+        return false;
+    }
     if !held.is_empty() {
         // Another lock: two disjoint locks protect nothing, but only writes prove that it was meant to. A lock out of a
         // table may well be this element's own.
@@ -245,6 +253,10 @@ fn is_hazard(cx: &RuleContext<'_>, access: &Access, guard: InferredGuard) -> boo
         }
         AccessKind::Touch(Touch::Whole) | AccessKind::Method(..) => false,
     }
+}
+
+fn is_read(access: &Access) -> bool {
+    matches!(access.kind, AccessKind::Touch(Touch::Whole))
 }
 
 /// Whether a function takes a lock somewhere: one that holds another by now hands the state on, like a baton.
@@ -270,8 +282,12 @@ fn is_changed_in_place(cx: &RuleContext<'_>, place: Place) -> bool {
     cx.program.accesses(place).iter().any(|access| access.kind.writes() && !access.kind.is_whole())
 }
 
-/// Whether an element may be missing that was there: somebody takes elements out, or replaces the container.
+/// Whether an element may be missing that was there: somebody takes elements out, or replaces the container. One that
+/// makes what is missing never misses any.
 fn may_be_gone(cx: &RuleContext<'_>, place: Place) -> bool {
+    if matches!(cx.program.place_kind(place).role(), Some(Role::Container(ContainerKind::DefaultDict))) {
+        return false;
+    }
     let mut others = cx.program.accesses(place).iter();
     others.any(|other| check_then_act::removes(other) || matches!(other.kind, AccessKind::Delete(_)))
 }

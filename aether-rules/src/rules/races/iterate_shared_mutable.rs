@@ -4,7 +4,7 @@ use crate::check_then_act;
 use crate::declare_rule;
 use crate::evidence;
 use crate::facts::{CtxIx, CtxKind, EventKind, Sym, Term};
-use crate::link::{Access, AccessKind, Kind, Sharing, Touch};
+use crate::link::{Access, AccessKind, Kind, Place, Sharing, Touch};
 use crate::model::{ContainerKind, Role};
 use crate::{qual, sym};
 use crate::{Applicability, Confidence, Edit, Finding, Findings, Fix, RuleContext};
@@ -52,10 +52,13 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// `list(d)`, `tuple(d)`, `sorted(d)`, `d.copy()` of a built-in container copy in one step and are safe. A list
+    /// `list(d)`, `tuple(d)`, `sorted(d)`, `d.copy()`, `{**d}` of a built-in container copy in one step and are safe. A list
     /// that others only append to is iterated safely: the loop may or may not see the new elements. Where no thread is
     /// known, a registry that is only added to, and never under a lock, is shown under `--all` only: it is taken to be
     /// filled while the program is set up.
+    /// A list from which others only ever take everything (`xs.clear()`) ends a loop early, as if it had come later: shown
+    /// under `--all` only, as is, where no thread is known, a loop over a list in a method that closes the object. A variable
+    /// of the function a thread runs is one for each run.
     /// A loop after
     /// `self.closed = True`, set under the lock under which everybody tests it before adding, or after the join of the one
     /// thread the object starts, is shown under `--all` only. A method that every class with the thread overrides does not
@@ -90,7 +93,10 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
         let best = sharings.min_by_key(|(access, sharing)| (std::cmp::Reverse(sharing.confidence()), access.module, access.range.start()));
         let Some((access, sharing)) = best else { continue };
         let is_setup = !matches!(sharing, Sharing::Proven(_)) && check_then_act::is_filled_at_setup(cx, place);
-        let confidence = if is_setup { Confidence::Low } else { sharing.confidence() };
+        let is_skipped_at_end = matches!(sharing, Sharing::Promised(_)) && check_then_act::is_on_way_out(cx, access);
+        let is_harmless =
+            is_setup || (container == ContainerKind::List && (only_emptied(cx, place) || is_skipped_at_end));
+        let confidence = if is_harmless { Confidence::Low } else { sharing.confidence() };
         if findings.wants(confidence) {
             findings.report(describe(cx, access, (&sharing, confidence), container, disturbs));
         }
@@ -144,6 +150,17 @@ fn replaces_element(cx: &RuleContext<'_>, act: &Access) -> bool {
             }
             _ => false,
         })
+}
+
+/// Whether all that ever takes elements out of a list takes them all: a loop meanwhile ends early, as if it had come later.
+fn only_emptied(cx: &RuleContext<'_>, place: Place) -> bool {
+    let mut others = cx.program.accesses(place).iter().filter(|other| disturbs(ContainerKind::List, other));
+    others.all(|other| match other.kind {
+        AccessKind::Method(method, _) => method == sym!("clear"),
+        // `del xs[:]`: a slice is no key that has a term.
+        AccessKind::Delete(Touch::Element(key)) => key.is_opaque(),
+        _ => false,
+    })
 }
 
 /// Whether somebody in another function changes the container with no lock in common.

@@ -8,6 +8,8 @@ use crate::link::{Access, AccessKind, Kind, Sharing, Touch};
 use crate::model::Role;
 use crate::{Finding, Findings, RuleContext};
 
+mod asked;
+
 declare_rule! {
     /// ## What it does
     /// Reports an augmented assignment (`x += 1`, `self.hits += 1`, `counts[key] += 1`) to a place that another thread
@@ -58,7 +60,11 @@ declare_rule! {
     /// a step of one thread that no door leads to: a user's thread is one of two only where a public method that the
     /// thread does not run itself, or its starter once the thread runs, gets to the step. No door is a second loop over
     /// what the thread loops over, a callback the object hands out, or a part that only its holder calls; and a reset to
-    /// a constant in `close`, `stop` or `reset`, or one that the counting thread does as well, is no second step.
+    /// a constant in `close`, `stop`, `connect` or `reset`, or one that the counting thread does as well, is no second step.
+    /// Also shown under `--all` only: a private counter that only counts up from zero and is only asked whether it is zero,
+    /// or put into a message; where no thread is known, a step whose every known caller holds some lock; a step documented as
+    /// taken with the lock held; what a package for tests (`testing`) does, and what only that calls. Two threads that each
+    /// have an object made by their own class (`self._screen = Screen()`) do not meet in it.
     ///
     /// ## References
     /// - [Python FAQ: what kinds of global value mutation are thread-safe?](https://docs.python.org/3/faq/library.html#what-kinds-of-global-value-mutation-are-thread-safe)
@@ -110,13 +116,20 @@ fn extends_container(cx: &RuleContext<'_>, access: &Access, value: TermId) -> bo
 fn sharing<'a>(cx: &RuleContext<'a>, access: &'a Access) -> Option<Sharing<'a>> {
     let sharing = cx.program.sharing(access, |other| other.kind.writes())?;
     let unlocked = cx.program.held_at_access(access).is_empty();
+    let sharing = if asked::is_only_asked(cx, access) { Sharing::Possible } else { sharing };
     match sharing {
         // Every update holds the lock; the bare access on the other side is what `AET103` reports.
         Sharing::Proven(_) if !unlocked && cx.program.updates_share_a_lock(access.place) => None,
+        // Documented as called with the lock held: a contract, if no proof.
+        Sharing::Proven(_) if cx.program.function(access.function).flags.is_under_lock => {
+            unlocked.then_some(Sharing::Possible)
+        }
         Sharing::Proven(_) => Some(sharing),
         Sharing::Promised(_) if evidence::assumes_lock(cx.program, access.function) => None,
         // What is counted on the way out, nobody reads any more.
-        Sharing::Promised(_) if check_then_act::is_ending(cx, access) => unlocked.then_some(Sharing::Possible),
+        Sharing::Promised(_) if check_then_act::is_ending(cx, access) || check_then_act::callers_lock(cx, access) => {
+            unlocked.then_some(Sharing::Possible)
+        }
         Sharing::Promised(_) | Sharing::Possible => unlocked.then_some(sharing),
     }
 }

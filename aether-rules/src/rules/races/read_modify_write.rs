@@ -1,5 +1,6 @@
 //! `AET102`: `x = x + 1`, `d[k] = d.get(k, 0) + 1`, and the same split over statements.
 
+use crate::check_then_act;
 use crate::declare_rule;
 use crate::evidence;
 use crate::facts::{EventKind, Term, TermId};
@@ -50,7 +51,8 @@ declare_rule! {
     /// ## Limits
     /// `x = x or default` is lazy initialisation and has a rule of its own. A value that travels through more than one
     /// local name, or through another function, is not followed. A copy put back untouched is no change. `self.x = f(self.x)`
-    /// in a cached property is shown under `--all` only, where no thread is known: whoever comes second does the same.
+    /// in a cached property is shown under `--all` only, where no thread is known: whoever comes second does the same. So is what a
+    /// method does that makes the object ready (`connect`, `_setup_transport`).
     ///
     /// ## References
     /// - [Python FAQ: what kinds of global value mutation are thread-safe?](https://docs.python.org/3/faq/library.html#what-kinds-of-global-value-mutation-are-thread-safe)
@@ -80,7 +82,8 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
 /// As sure as the sharing; `self.x = f(self.x)` in a cached property comes out alike in whichever thread is second.
 fn confidence(cx: &RuleContext<'_>, access: &Access, sharing: &Sharing<'_>) -> Confidence {
     let is_proven = matches!(sharing, Sharing::Proven(_));
-    if !is_proven && is_cached(cx, access) { Confidence::Low } else { sharing.confidence() }
+    let is_apart = || is_cached(cx, access) || check_then_act::sets_up(cx, access);
+    if !is_proven && is_apart() { Confidence::Low } else { sharing.confidence() }
 }
 
 /// Whether a decorator keeps what the function returns, so that it runs once for each thread that is first.

@@ -1,6 +1,6 @@
 //! `AET204`: `cached_property` over something that must be made once.
 
-use super::lru_cache_once::{is_warmed_up, made_worth};
+use super::lru_cache_once::{is_warmed_up, made_worth, makes_value};
 use crate::declare_rule;
 use crate::evidence;
 use crate::facts::{EventKind, FuncIx, Term, TermId};
@@ -57,7 +57,7 @@ declare_rule! {
     ///
     /// ## Limits
     /// Reported only where known threads read it. A value made by another function is not recognised; a pure value may be
-    /// computed twice without harm.
+    /// computed twice without harm, and an object that never changes once it is made is shown under `--all` only.
     ///
     /// ## References
     /// - [`functools.cached_property`](https://docs.python.org/3/library/functools.html#functools.cached_property)
@@ -72,6 +72,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     for (local, function) in cx.functions() {
         let Some(decorator) = cached_property(cx, local) else { continue };
         let confidence = match made_worth(cx, local) {
+            Some(Worth::Object) if makes_value(cx, local) && !changes_shared(cx, local) => Confidence::Low,
             Some(Worth::Object | Worth::Container) => Confidence::High,
             _ if changes_shared(cx, local) => Confidence::High,
             _ => continue,

@@ -54,7 +54,8 @@ declare_rule! {
     ///
     /// ## Limits
     /// Reported only where known threads call it. A list or dict that the function fills itself comes out alike every time
-    /// and is shown under `--all` only. An object made by another function is not recognised.
+    /// and is shown under `--all` only; so is an object of a class of the program that never changes once it is made. An object
+    /// made by another function is not recognised.
     ///
     /// ## References
     /// - [gh-103475](https://github.com/python/cpython/issues/103475)
@@ -71,6 +72,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
         let declaration = &cx.facts().functions[local.index()];
         let takes_nothing = declaration.params.len() == usize::from(declaration.flags.is_classmethod);
         let confidence = match worth {
+            Some(Worth::Object) if makes_value(cx, local) => Confidence::Low,
             Some(Worth::Object) if takes_nothing || makes_synchronizer(cx, local) => Confidence::High,
             Some(Worth::Container) if takes_nothing && returns_empty(cx, local) => Confidence::Medium,
             // Made and filled alike by whoever comes second.
@@ -146,6 +148,18 @@ fn made_here(cx: &RuleContext<'_>, value: TermId, depth: usize) -> Option<Worth>
         }
         _ => None,
     }
+}
+
+/// Whether all that a function makes are objects which never change once they are made: one is as good as the other.
+pub(super) fn makes_value(cx: &RuleContext<'_>, function: FuncIx) -> bool {
+    let mut made = cx.events(function).filter_map(|(_, event)| match event.kind {
+        EventKind::Return(value) => Some(cx.program.kind(cx.module, value)),
+        _ => None,
+    });
+    made.all(|kind| match kind {
+        Kind::Instance(class) => cx.program.is_plain_value_class(class),
+        _ => false,
+    })
 }
 
 /// Whether the starter of its threads called it before it started them.

@@ -49,10 +49,10 @@ declare_rule! {
     ///
     /// ## Limits
     /// Making an immutable value, a module or a compiled pattern twice does no harm: shown under `--all` only. So are,
-    /// where no thread is known, containers that are never changed once made, flags, and values that may be computed alike;
+    /// where no thread is known, containers that are never changed once made (with threads known too, if they are filled before they are stored), flags, and values that may be computed alike;
     /// and so are flags that collapse requests (somebody else puts them back), and what module level makes at import.
     /// Where the other thread sets the value in any case, without a test, nothing is made twice: `--all` only.
-    /// A flag that only keeps a message from being repeated, a value that is also replaced for other reasons (expired,
+    /// A flag that only keeps a message or an `atexit` hook from being repeated, a value that is also replaced for other reasons (expired,
     /// closed), objects that never change once made, and functions whose callers all hold a lock: `--all` only.
     /// A lock for one purpose (`_ready_lock`) says nothing of attributes that are never used together with what it guards.
     ///
@@ -137,7 +137,9 @@ fn believable(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy, sharing: &Sharing
     let harmless = match cx.program.worth(act.module, lazy.value) {
         // What is computed twice is computed alike, as far as anybody knows.
         Worth::Nothing | Worth::Same | Worth::Unknown => true,
-        Worth::Container => !(is_changed(cx, act.place) || is_proven && is_shown(cx, act)),
+        Worth::Container => {
+            !(is_changed(cx, act.place) || (is_proven && is_shown(cx, act) && !is_filled_before(cx, act, lazy)))
+        }
         Worth::Object => is_alike(cx, act, lazy) || !is_proven && is_async_primitive(cx, act, lazy),
     };
     Some(if harmless { Confidence::Low } else { Confidence::High })
@@ -167,6 +169,21 @@ fn registers_itself(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy) -> bool {
 /// Locks and events of asyncio belong to the thread of their loop.
 fn is_async_primitive(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy) -> bool {
     cx.program.kind(act.module, lazy.value).role() == Some(Role::AsyncPrimitive)
+}
+
+/// Whether a container was filled under a local name before it is stored: two threads fill two of them alike.
+fn is_filled_before(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy) -> bool {
+    let (_, local) = cx.program.func_local(act.function);
+    let facts = &cx.program.module(act.module).facts;
+    let Some(var) = facts.var_of(lazy.value) else { return false };
+    let mut filled = facts.events_of(local).iter().filter(|event| match event.kind {
+        EventKind::Store(target, _) => {
+            matches!(facts.terms.get(target), Term::Item(base, _) if facts.var_of(base) == Some(var))
+        }
+        EventKind::Call(call) => facts.var_of(facts.receiver_of(call)) == Some(var),
+        _ => false,
+    }).peekable();
+    filled.peek().is_some() && filled.all(|event| event.range.end() <= act.range.start())
 }
 
 /// Whether the function hands out what the place holds: whoever gets it may change it.

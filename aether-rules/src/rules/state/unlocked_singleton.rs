@@ -53,7 +53,8 @@ declare_rule! {
     /// Two equal instances often do no harm: without threads and without a promise of thread safety it is shown under
     /// `--all` only, except where `C(…)` itself looks up instances by key or hands out one that is not complete and that
     /// changes later. So is
-    /// an instance that module level makes at import.
+    /// an instance that module level makes at import, one of a class whose methods are coroutines for the most part, and one
+    /// for each thread or event loop.
     ///
     /// ## References
     /// - [Thread safety guarantees](https://docs.python.org/3/library/threadsafety.html)
@@ -83,7 +84,11 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
     })?;
     let sharing = cx.program.stale_sharing(act, |other| matches!(other.kind, AccessKind::Write(..)))?;
     let mut hazard = Hazard::new(cx, act, check, sharing);
-    if matches!(hazard.sharing, Sharing::Possible) && is_promised_by_its_shape(cx, act, check) {
+    if matches!(touch, Touch::Element(key) if check_then_act::is_own_key(cx, act, key)) {
+        return Some(hazard.at_most(Confidence::Low));
+    }
+    let is_elsewhere = || is_promised_by_its_shape(cx, act, check) && !is_of_loop(cx, act);
+    if matches!(hazard.sharing, Sharing::Possible) && is_elsewhere() {
         hazard.confidence = Confidence::Medium;
     }
     Some(if check_then_act::is_made_at_import(cx, act) { hazard.at_most(Confidence::Low) } else { hazard })
@@ -97,6 +102,16 @@ fn is_promised_by_its_shape(cx: &RuleContext<'_>, act: &Access, check: Check) ->
         check_then_act::built_afterwards(cx, act, &Lazy { value, check }).is_some() && changes_later(cx, act)
     };
     check_then_act::is_where_instances_are_made(cx, act) && (matches!(touch, Touch::Element(_)) || is_early())
+}
+
+/// Whether most of what the instances do is done by coroutines: they live on the thread of their loop.
+fn is_of_loop(cx: &RuleContext<'_>, act: &Access) -> bool {
+    let PlaceRoot::ClassAttr(class, _) = act.place.root else { return false };
+    let methods = cx.program.class(class).mro.iter().flat_map(|ancestor| cx.program.class(*ancestor).methods.values());
+    let (all, coroutines) = methods.fold((0_usize, 0_usize), |(all, coroutines), &method| {
+        (all + 1, coroutines + usize::from(cx.program.function(method).flags.is_async))
+    });
+    coroutines * 2 > all
 }
 
 /// Whether a method of the class changes anything once the instance is made.

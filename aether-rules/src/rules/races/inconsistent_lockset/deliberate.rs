@@ -5,6 +5,7 @@
 use crate::check_then_act;
 use crate::facts::{Const, EventKind, Sym, Term, TermId};
 use crate::link::{Access, AccessKind, LockId, Place, Touch};
+use crate::model::Role;
 use crate::sym;
 use crate::RuleContext;
 
@@ -19,7 +20,16 @@ pub(super) fn is_deliberate(cx: &RuleContext<'_>, access: &Access, lock: LockId)
     };
     let takes_away = || {
         let clears = matches!(access.kind, AccessKind::Method(method, _) if method == sym!("clear"));
-        clears || stores_of(|value| value == Term::Const(Const::None))
+        let is_empty = |value| match facts.terms.get(value) {
+            Term::Display(_, list) => facts.terms.list(list).is_empty(),
+            Term::Call(call) => {
+                let makes = matches!(cx.program.kind(access.module, value).role(), Some(Role::Container(_)));
+                makes && facts.args_of(call).is_empty()
+            }
+            _ => false,
+        };
+        let empties = matches!(access.kind, AccessKind::Write(Touch::Whole, value) if is_empty(value));
+        clears || empties || stores_of(|value| value == Term::Const(Const::None))
     };
     is_plain_setter(cx, access)
         || (stores_of(is_flag) && is_only_flagged(cx, access.place))

@@ -7,7 +7,7 @@
 
 use crate::RuleContext;
 use crate::check_then_act;
-use crate::link::{Access, AccessKind, LockId, Touch};
+use crate::link::{Access, AccessKind, LockId, Place, Touch};
 use crate::model::{ContainerKind, Effect, Role};
 
 /// Whether a bare access breaks into steps, its own or those of code that holds the lock.
@@ -49,4 +49,19 @@ fn depends(cx: &RuleContext<'_>, access: &Access) -> bool {
 /// Whether a walk over the container fails when the size changes. A list's goes on.
 fn has_fixed_walk(cx: &RuleContext<'_>, access: &Access) -> bool {
     !matches!(cx.program.place_kind(access.place).role(), Some(Role::Container(ContainerKind::List | ContainerKind::ByteArray)))
+}
+
+/// Whether a place is only ever added to: each value it had is as good as the next one.
+pub(super) fn is_only_counted(cx: &RuleContext<'_>, place: Place) -> bool {
+    let mut writes = cx.program.accesses(place).iter().filter(|other| other.kind.writes());
+    writes.all(|other| matches!(other.kind, AccessKind::Augment(Touch::Whole, _)))
+}
+
+/// Whether an access stands in a function that tells how things are, by its name: `stats`, `to_dict`.
+pub(super) fn is_report(cx: &RuleContext<'_>, access: &Access) -> bool {
+    const NAMES: &[&str] =
+        &["stats", "statistics", "status", "summary", "describe", "report", "diagnostics", "metrics", "dict", "info"];
+    let (module, _) = cx.program.func_local(access.function);
+    let name = cx.program.module(module).facts.name(cx.program.function(access.function).name);
+    NAMES.contains(&name.rsplit('_').next().unwrap_or_default())
 }
