@@ -30,6 +30,7 @@ mod process_state;
 mod rules;
 mod spawning;
 mod suppression;
+mod usage;
 
 pub use analyze::{Linked, analyze, analyze_on};
 pub use context::RuleContext;

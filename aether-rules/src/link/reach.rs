@@ -13,6 +13,7 @@ use super::kind::{FuncId, ModuleId};
 use super::program::Program;
 use super::roots::RootId;
 use crate::facts::{Event, EventKind, FuncIx, Term, Usage};
+use crate::model::RunsOn;
 
 /// How many roots are remembered per function.
 const MAX_VISITS: usize = 6;
@@ -52,7 +53,7 @@ pub(super) fn propagate(program: &mut Program) {
     let mut is_root = vec![false; count];
     for (id, root) in program.roots() {
         is_root[root.function.index()] |= root.runs_on.is_thread();
-        spread(&mut reach, &callees, root.function, id, root.shares_self);
+        spread(program, &mut reach, &callees, root.function, id);
     }
     main_thread(program, &mut reach, &callees, &is_root);
     program.reach = reach;
@@ -73,7 +74,10 @@ fn makes_coroutine_only(program: &Program, callee: FuncId, site: &CallSite) -> b
     facts.calls[call.index()].usage == Usage::Discarded || facts.events_of(local).iter().any(gives_back)
 }
 
-fn spread(reach: &mut Reach, callees: &[Vec<(FuncId, CallSite)>], start: FuncId, root: RootId, shares_self: bool) {
+fn spread(program: &Program, reach: &mut Reach, callees: &[Vec<(FuncId, CallSite)>], start: FuncId, root: RootId) {
+    let shares_self = program.root(root).shares_self;
+    // What a handler or a finalizer hands to a loop, the loop runs when both are over.
+    let is_brief = matches!(program.root(root).runs_on, RunsOn::Signal | RunsOn::Finalizer);
     let mut pending = vec![(start, Visit { root, shares_self, through: None })];
     let mut next = Vec::new();
     while !pending.is_empty() {
@@ -86,6 +90,9 @@ fn spread(reach: &mut Reach, callees: &[Vec<(FuncId, CallSite)>], start: FuncId,
             }
             known.push(visit);
             for (callee, site) in &callees[function.index()] {
+                if is_brief && program.is_only_scheduled(*callee, site) {
+                    continue;
+                }
                 let shares_self = match site.receiver {
                     Receiver::Own | Receiver::OfOwn => visit.shares_self,
                     Receiver::Global => true,

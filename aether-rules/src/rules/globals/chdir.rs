@@ -44,7 +44,7 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// A context manager that a library (not its tests or scripts) enters itself and that goes there and back around
+    /// A context manager that a library (not its tests, scripts, imports, or a program in it without threads) enters itself and that goes there and back around
     /// its callers' code has medium confidence; any other function that no known thread reaches has low (`--all`). A
     /// directory changed by a library or by C code is not seen.
     ///

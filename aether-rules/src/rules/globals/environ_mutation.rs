@@ -43,7 +43,7 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// A context manager that a library (not its tests or scripts) enters itself and that sets and restores variables
+    /// A context manager that a library (not its tests, scripts, imports, or a program in it without threads) enters itself and that sets and restores variables
     /// around its callers' code has medium confidence; any other function that no known thread reaches has low
     /// (`--all`). `os.environ` handed to another function as a plain dict is not followed. A lock around the change is
     /// accepted, although C code that reads the environment does not take it.

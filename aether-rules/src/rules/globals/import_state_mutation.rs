@@ -48,7 +48,7 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// A context manager that a library (not its tests or scripts) enters itself and that changes and restores the
+    /// A context manager that a library (not its tests, scripts, imports, or a program in it without threads) enters itself and that changes and restores the
     /// state around its callers' code has medium confidence; any other function that no known thread reaches has low
     /// (`--all`). Functions of libraries that change the state inside (`site.addsitedir`) are not seen; that a new name
     /// in `sys.modules` is nobody else's cannot be proven.

@@ -45,7 +45,7 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// A context manager that a library (not its tests or scripts) enters itself and that redirects and restores around
+    /// A context manager that a library (not its tests, scripts, imports, or a program in it without threads) enters itself and that redirects and restores around
     /// its callers' code has medium confidence; any other function that no known thread reaches has low (`--all`).
     /// Replacing the file descriptor (`os.dup2`) is not seen. That nothing else prints meanwhile cannot be proven.
     ///
