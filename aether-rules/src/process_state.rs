@@ -32,6 +32,8 @@ pub(crate) struct Subject {
     /// How sure a change is that lasts and is made far below the thread's own function: most settings get the value
     /// they already have.
     pub(crate) lasting: Confidence,
+    /// Settings whose overlap costs time at most: a pause of the collector that ends early.
+    pub(crate) mild: &'static [&'static str],
 }
 
 /// One event changes one setting.
@@ -119,8 +121,8 @@ fn hazard(
     let event = &cx.facts().events[first.event.index()];
     let is_balanced = harmless::is_balanced(cx, function, event);
     if let Some(visit) = thread_of(cx, id) {
-        let confidence =
-            if is_balanced { Confidence::Low } else { confidence_on(cx, id, subject, &visit, event, again) };
+        let is_mild = is_balanced || subject.mild.contains(&first.change.setting);
+        let confidence = if is_mild { Confidence::Low } else { confidence_on(cx, id, subject, &visit, event, again) };
         return Hazard::Thread(visit, confidence);
     }
     let spans_callers = yields_between(cx, function, first, again) || left_to_exit(cx, function, first, change);

@@ -23,27 +23,36 @@ fn is_import_time_within(program: &Program, function: FuncId, depth: usize) -> b
             && sites.iter().all(|site| is_import_time_within(program, site.caller, depth + 1))
 }
 
-/// Whether a function that no code calls is nobody's: the rest of the library uses its module, and does not name it.
+/// Whether a function is nobody's: no code calls it but what is nobody's itself, and the rest of the library uses its
+/// module without naming it, or does not use its module, which is a private one.
 pub(crate) fn is_unused(program: &Program, function: FuncId) -> bool {
+    is_unused_within(program, function, 0)
+}
+
+fn is_unused_within(program: &Program, function: FuncId, depth: usize) -> bool {
     let (module, local) = program.func_local(function);
-    if !program.callers(function).is_empty() || local == FuncIx(0) {
+    if depth >= MAX_DEPTH || local == FuncIx(0) || program.escapes(function) {
         return false;
+    }
+    let sites = program.callers(function);
+    if !sites.is_empty() {
+        return sites.iter().all(|site| is_unused_within(program, site.caller, depth + 1));
     }
     let facts = &program.module(module).facts;
     let declaration = &facts.functions[local.index()];
     let name = declaration.class.map_or(declaration.name, |class| facts.classes[class.index()].name);
-    let others = || program.modules().filter(|(id, _)| *id != module && library::is_library(program, *id));
-    let uses_module = |facts: &ModuleFacts| {
-        let own = stem(&program.module(module).path);
-        facts.imports.iter().any(|import| {
-            let parts = import.module.iter().chain(import.member.iter());
-            parts.into_iter().any(|&part| facts.name(part) == own)
+    let own = stem(&program.module(module).path);
+    let imports = |facts: &ModuleFacts, member: Option<Sym>| {
+        facts.imports.iter().filter(|import| member.is_none_or(|member| import.member == Some(member))).any(|import| {
+            let mut parts = import.module.iter().chain(import.member.iter());
+            parts.any(|&part| facts.name(part) == own)
         })
     };
-    let is_star = |facts: &ModuleFacts| facts.mentions(Sym::new("*"));
-    others().any(|(_, other)| uses_module(&other.facts))
-        && !others()
-            .any(|(_, other)| other.facts.mentions(name) || (is_star(&other.facts) && uses_module(&other.facts)))
+    let others = || program.modules().filter(|(id, _)| *id != module && library::is_library(program, *id));
+    let names = |facts: &ModuleFacts| facts.mentions(name) || imports(facts, Some(Sym::new("*")));
+    let is_private = own.starts_with('_') && !own.starts_with("__");
+    let is_used = is_private && others().next().is_some() || others().any(|(_, other)| imports(&other.facts, None));
+    is_used && !others().any(|(_, other)| names(&other.facts))
 }
 
 /// The name by which a module is imported: its file's, or its folder's.

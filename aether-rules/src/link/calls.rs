@@ -277,7 +277,7 @@ impl Program {
     }
 
     /// Whether a call names the class whose method it means, so that no override replaces it.
-    pub(super) fn names_method(&self, module: ModuleId, call: CallIx) -> bool {
+    pub(crate) fn names_method(&self, module: ModuleId, call: CallIx) -> bool {
         let facts = &self.modules[module.index()].facts;
         let Term::Attr(base, _) = facts.terms.get(facts.calls[call.index()].callee) else { return false };
         match self.kind(module, base) {

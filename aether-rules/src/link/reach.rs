@@ -6,14 +6,14 @@
 //! *Invariant:* a function keeps at most [`MAX_VISITS`] visits, the ones of the first roots in order: enough to tell
 //! "one thread" from "several", and a bound on the work.
 
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::calls::{CallSite, Receiver};
 use super::kind::{FuncId, ModuleId};
 use super::program::Program;
-use super::roots::RootId;
+use super::roots::{Root, RootId};
 use crate::facts::{Event, EventKind, FuncIx, Term, Usage};
-use crate::model::RunsOn;
 
 /// How many roots are remembered per function.
 const MAX_VISITS: usize = 6;
@@ -75,22 +75,29 @@ fn makes_coroutine_only(program: &Program, callee: FuncId, site: &CallSite) -> b
 }
 
 fn spread(program: &Program, reach: &mut Reach, callees: &[Vec<(FuncId, CallSite)>], start: FuncId, root: RootId) {
-    let shares_self = program.root(root).shares_self;
-    // What a handler or a finalizer hands to a loop, the loop runs when both are over.
-    let is_brief = matches!(program.root(root).runs_on, RunsOn::Signal | RunsOn::Finalizer);
+    let Root { shares_self, runs_on, .. } = *program.root(root);
     let mut pending = vec![(start, Visit { root, shares_self, through: None })];
     let mut next = Vec::new();
+    // By function: the calls that no way of entering it so far allows.
+    let mut left_out: FxHashMap<FuncId, Vec<usize>> = FxHashMap::default();
     while !pending.is_empty() {
         for (function, visit) in pending.drain(..) {
             let known = &mut reach.visits[function.index()];
-            let full = known.len() >= MAX_VISITS;
             let seen = known.iter().any(|seen| seen.root == root && (seen.shares_self || !visit.shares_self));
-            if full || seen {
-                continue;
-            }
-            known.push(visit);
-            for (callee, site) in &callees[function.index()] {
-                if is_brief && program.is_only_scheduled(*callee, site) {
+            let edges = &callees[function.index()];
+            let open = if !seen && known.len() < MAX_VISITS {
+                known.push(visit);
+                (0..edges.len()).collect()
+            } else {
+                left_out.remove(&function).unwrap_or_default()
+            };
+            for at in open {
+                let (callee, site) = &edges[at];
+                if program.is_left_to_a_loop(*callee, site, runs_on) {
+                    continue;
+                }
+                if visit.through.is_some_and(|entered| !program.can_reach(function, site.ctx, &entered)) {
+                    left_out.entry(function).or_default().push(at);
                     continue;
                 }
                 let shares_self = match site.receiver {

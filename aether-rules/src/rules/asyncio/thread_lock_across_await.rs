@@ -121,7 +121,9 @@ fn describe(cx: &RuleContext<'_>, lock: LockId, taken: Span, suspends: Span) -> 
         _ if cx.program.is_reentrant(lock) => "reentrant for the whole thread: other tasks get in, nothing is excluded",
         _ => "the next task that wants it blocks the loop, and this one is never resumed",
     };
-    Finding::new(taken, Confidence::High, message)
+    // On a command line's loop there is no next task.
+    let is_alone = crate::usage::is_command_line(cx.program, cx.module);
+    Finding::new(taken, if is_alone { Confidence::Low } else { Confidence::High }, message)
         .label(label)
         .evidence(Evidence::new(EvidenceRole::OtherAccess, suspends, format!("suspended here, with `{name}` held")))
         .note("all builds")

@@ -63,6 +63,7 @@ const SUBJECT: Subject = Subject {
     builds: "all builds and versions: the operating system keeps one working directory per process",
     help: "use absolute paths, `cwd=` for a child process, or `dir_fd=`",
     lasting: Confidence::High,
+    mild: &[],
 };
 
 const CALLS: &[(Qual, &str)] = &[

@@ -63,6 +63,7 @@ const SUBJECT: Subject = Subject {
     builds: "all builds and versions; C code that reads the environment does not hold the GIL",
     help: "give the variables to those who need them: `env={**os.environ, …}` for a child process, a parameter for a function",
     lasting: Confidence::Low,
+    mild: &[],
 };
 
 const SETTING: &str = "the environment";

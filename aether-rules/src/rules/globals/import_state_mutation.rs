@@ -68,6 +68,7 @@ const SUBJECT: Subject = Subject {
     builds: "all builds and versions: the import state belongs to the interpreter",
     help: "change it once, before threads start; load single files with `importlib.util.spec_from_file_location`; run scripts in a child process",
     lasting: Confidence::High,
+    mild: &[],
 };
 
 const CALLS: &[(Qual, (&str, &str))] = &[

@@ -67,6 +67,7 @@ const SUBJECT: Subject = Subject {
     builds: "all builds and versions: the setting belongs to the interpreter",
     help: "set it once, before threads start",
     lasting: Confidence::Low,
+    mild: &["the garbage collector"],
 };
 
 const CALLS: &[(Qual, (&str, &str))] = &[

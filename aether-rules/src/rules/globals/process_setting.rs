@@ -64,6 +64,7 @@ const SUBJECT: Subject = Subject {
     builds: "all builds and versions: the setting belongs to the process",
     help: "set it once before threads start, or use a setting of the single object: `sock.settimeout`, `os.open(…, mode)`, `ZoneInfo`, a formatter with its own locale",
     lasting: Confidence::Low,
+    mild: &[],
 };
 
 /// Function, what it sets.

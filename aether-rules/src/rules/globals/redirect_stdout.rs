@@ -63,6 +63,7 @@ const SUBJECT: Subject = Subject {
     builds: "all builds and versions: `sys.stdout` and its kin are attributes of one module",
     help: "write to the stream you mean: `print(…, file=out)`, a logger, or `capture_output=` for a child process",
     lasting: Confidence::Low,
+    mild: &[],
 };
 
 const CONTEXTS: &[(Qual, (&str, &str))] = &[

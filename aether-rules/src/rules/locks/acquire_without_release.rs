@@ -91,7 +91,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
             let on_thread = cx.program.thread_visits(function).next().is_some();
             let confidence = match leak {
                 _ if acquire.is_gate(function) => Confidence::Low,
-                Leak::OnlyOnError(_) if acquire.is_passed_on() => Confidence::Low,
+                Leak::OnlyOnError(_) if acquire.is_passed_on() || acquire.is_slot() => Confidence::Low,
                 Leak::Never => Confidence::Medium,
                 _ if on_thread => Confidence::High,
                 _ => Confidence::Medium,
@@ -182,10 +182,22 @@ impl<'a> Acquire<'a> {
         let facts = self.cx.facts();
         let &last = finals.first()?;
         let outer = facts.ctx_chain(last).skip(1).take_while(|(at, _)| *at != self.ctx);
-        let mut tests = outer.filter(|(_, ctx)| matches!(ctx.kind, CtxKind::Branch(..)) && !self.is_own_test(ctx.kind));
+        let mut tests = outer.filter(|(_, ctx)| {
+            matches!(ctx.kind, CtxKind::Branch(..)) && !self.is_own_test(ctx.kind) && !self.is_released_otherwise(ctx.kind)
+        });
         let (test, _) = tests.next()?;
         let mut inside = self.cx.events(self.local).filter(|(at, event)| *at > self.at && facts.ctx_within(event.ctx, test));
         inside.next().map(|(at, _)| Leak::Skip(at))
+    }
+
+    /// Whether the other way out of a test releases the lock, too: `if done: lock.release(); return`.
+    fn is_released_otherwise(&self, kind: CtxKind) -> bool {
+        let facts = self.cx.facts();
+        let CtxKind::Branch(test, way) = kind else { return false };
+        self.releases().filter(|(at, _)| *at > self.at).any(|(_, event)| {
+            let mut around = facts.ctx_chain(event.ctx);
+            around.any(|(_, ctx)| matches!(ctx.kind, CtxKind::Branch(other, arm) if other.same(test) && arm != way))
+        })
     }
 
     /// Whether a test asks for the result of the acquisition itself.
@@ -218,6 +230,11 @@ impl<'a> Acquire<'a> {
         let PlaceRoot::Cell(module, var) = self.cx.program.lock(self.lock).place.root else { return false };
         let facts = &self.cx.program.module(module).facts;
         matches!(facts.var_scope(var), ScopeKind::Function(owner) if self.cx.program.func_id(module, owner) == function)
+    }
+
+    /// Whether it counts places that are taken here and given back elsewhere, when the work is done.
+    fn is_slot(&self) -> bool {
+        self.cx.program.place_kind(self.cx.program.lock(self.lock).place).role() == Some(Role::Lock(LockKind::Semaphore))
     }
 
     /// Whether what the function hands out after the acquisition, a closure or a method, gives the lock back.
@@ -322,8 +339,7 @@ impl<'a> Acquire<'a> {
             Term::Attr(base, name) => is_lock(arg.value) || (name == sym!("release") && is_lock(base)),
             _ => false,
         });
-        let is_token = program.place_kind(program.lock(self.lock).place).role() == Some(Role::Lock(LockKind::Semaphore));
-        elsewhere || passed || is_token
+        elsewhere || passed || self.is_slot()
     }
 
     fn describe(&self, event: Event, leak: &Leak, confidence: Confidence) -> Finding {
