@@ -44,7 +44,7 @@ declare_rule! {
     /// ## Limits
     /// That a second task wants the lock is not proven. Locks kept in containers are not followed. A lock taken without
     /// blocking (`acquire(blocking=False)`, a timeout) cannot deadlock the loop and is accepted, and so is one that
-    /// only this call of the coroutine knows.
+    /// only this call of the coroutine knows. Coroutines of a command line (`cli`, `commands`, `__main__`) have low confidence.
     ///
     /// ## References
     /// - [asyncio: synchronization primitives](https://docs.python.org/3/library/asyncio-sync.html)

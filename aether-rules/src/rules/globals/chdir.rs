@@ -47,6 +47,7 @@ declare_rule! {
     /// A context manager that a library (not its tests, scripts, imports, or a program in it without threads) enters itself and that goes there and back around
     /// its callers' code has medium confidence; any other function that no known thread reaches has low (`--all`). A
     /// directory changed by a library or by C code is not seen.
+    /// What comes after a fork whose parent has left is the child's.
     ///
     /// ## References
     /// - [contextlib.chdir: "not thread-safe"](https://docs.python.org/3/library/contextlib.html#contextlib.chdir)

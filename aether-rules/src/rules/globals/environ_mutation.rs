@@ -47,6 +47,7 @@ declare_rule! {
     /// around its callers' code has medium confidence; any other function that no known thread reaches has low
     /// (`--all`). `os.environ` handed to another function as a plain dict is not followed. A lock around the change is
     /// accepted, although C code that reads the environment does not take it.
+    /// A copy of one variable to another name is low, too, and so is what a thread does that is started and waited for before anything else runs.
     ///
     /// ## References
     /// - [gh-127081: environment functions are not thread-safe](https://github.com/python/cpython/issues/127081)

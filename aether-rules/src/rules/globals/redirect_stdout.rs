@@ -48,6 +48,7 @@ declare_rule! {
     /// A context manager that a library (not its tests, scripts, imports, or a program in it without threads) enters itself and that redirects and restores around
     /// its callers' code has medium confidence; any other function that no known thread reaches has low (`--all`).
     /// Replacing the file descriptor (`os.dup2`) is not seen. That nothing else prints meanwhile cannot be proven.
+    /// A stream wrapped once, for good, is low, too.
     ///
     /// ## References
     /// - [contextlib.redirect_stdout: "not suitable for use in library code and most threaded applications"](https://docs.python.org/3/library/contextlib.html#contextlib.redirect_stdout)

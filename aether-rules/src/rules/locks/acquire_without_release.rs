@@ -45,7 +45,7 @@ declare_rule! {
     /// A release in another function counts as the other half of a hand-off, and so do two releases in a row: somebody
     /// else took the lock meanwhile. A lock that is a variable of the function itself is shown under `--all` only: it is a
     /// gate for the threads the function starts. So is a lock that the function itself gives back only on errors, where it
-    /// hands out a closure or method that does. Assignments and reads are taken not to raise, calls and subscripts to
+    /// hands out a closure or method that does, or where the lock is a semaphore, whose slots others give back. Assignments and reads are taken not to raise, calls and subscripts to
     /// raise. A helper that can release is trusted to.
     ///
     /// ## References

@@ -68,7 +68,8 @@ declare_rule! {
     /// ## Limits
     /// A lock whose purpose is to make a slow device slow for one at a time is held while waiting on purpose: waits
     /// for time, processes and the network are therefore of low confidence. What methods of unknown objects wait for
-    /// is unknown. Waits with a timeout are not reported.
+    /// is unknown. Waits with a timeout are not reported. Of the calls that lead from one lock to one wait the first is
+    /// reported.
     ///
     /// ## References
     /// - [threading.Thread.join](https://docs.python.org/3/library/threading.html#threading.Thread.join)

@@ -61,7 +61,8 @@ declare_rule! {
     /// ## Limits
     /// The lock of another instance of the same class is another lock, so a cycle of objects that leads back to the
     /// first is not seen. What stored callbacks do is unknown. An acquisition that can fail (`blocking=False`, a
-    /// timeout) does not hang, and one that first asks who holds the lock is trusted.
+    /// timeout) does not hang, and one that first asks who holds the lock is trusted. Where functions on the way take the lock
+    /// only while something global is missing (`if cls._instance is None`), the finding has low confidence (`--all`).
     ///
     /// ## References
     /// - [threading: lock objects](https://docs.python.org/3/library/threading.html#lock-objects)

@@ -44,7 +44,8 @@ declare_rule! {
     ///
     /// ## Limits
     /// Silent after a test that mentions `threading.main_thread()`, whatever it compares, and where `ValueError` (or
-    /// `RuntimeError`, for loops) is caught. A library that installs a handler inside is not seen.
+    /// `RuntimeError`, for loops) is caught, also around an earlier installation in the same function: what that puts back was
+    /// accepted before. A library that installs a handler inside is not seen.
     ///
     /// ## References
     /// - [signal: signals and threads](https://docs.python.org/3/library/signal.html#signals-and-threads)
