@@ -4,7 +4,7 @@ use crate::declare_rule;
 use crate::evidence;
 use crate::facts::{CallIx, CtxIx, CtxKind, EventKind, Term, TermId};
 use crate::finding::{Evidence, EvidenceRole};
-use crate::link::{Access, AccessKind, FuncId, Kind, LockId, ModuleId, Program, RootId, Touch};
+use crate::link::{Access, AccessKind, Callee, FuncId, Kind, LockId, ModuleId, Program, RootId, Touch};
 use crate::model::{Effect, RunsOn};
 use crate::source::Span;
 use crate::{Confidence, Finding, Findings, RuleContext, qual};
@@ -176,7 +176,7 @@ fn taken_elsewhere(cx: &RuleContext<'_>, lock: LockId, root: RootId) -> Option<S
 fn updates(cx: &RuleContext<'_>, id: FuncId, root: RootId) -> Vec<Misdeed> {
     let mut found = Vec::new();
     let handler = cx.program.root(root).function;
-    let ends = ends_process(cx.program, handler);
+    let ends = leaves(cx.program, handler, 0);
     for place in cx.program.all_places() {
         let accesses = cx.program.accesses(place);
         let own = accesses.iter().filter(|access| access.function == id && (changes(access) || cx.program.writes_back(access)));
@@ -275,6 +275,25 @@ fn ends_process(program: &Program, id: FuncId) -> bool {
         EventKind::Raise(_) => true,
         _ => false,
     })
+}
+
+/// Whether a handler ends the process, or calls a function on its way that does: `super().handle(signum, frame)`.
+fn leaves(program: &Program, id: FuncId, depth: usize) -> bool {
+    const MAX_DEPTH: usize = 2;
+    let (module, function) = program.func_local(id);
+    let facts = &program.module(module).facts;
+    ends_process(program, id)
+        || depth < MAX_DEPTH
+            && facts.events_of(function).iter().any(|event| match event.kind {
+                // Whatever happens on the way, this comes.
+                EventKind::Call(call) if matches!(facts.ctxs[event.ctx.index()].kind, CtxKind::Body(_)) => {
+                    match program.callee(module, call) {
+                        Callee::Function(callee, _) => leaves(program, callee, depth + 1),
+                        _ => false,
+                    }
+                }
+                _ => false,
+            })
 }
 
 fn is_exit(program: &Program, module: ModuleId, call: CallIx) -> bool {
