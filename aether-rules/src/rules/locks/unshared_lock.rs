@@ -37,7 +37,7 @@ declare_rule! {
     ///
     /// ## Limits
     /// Module level, which runs once, is left out. A lock that is passed on, returned, stored or used by a nested function counts as shared. A property that makes
-    /// a new lock each time is not seen.
+    /// a new lock each time is not seen. A condition that is waited for with a limit is a way to sleep, and accepted.
     ///
     /// ## References
     /// - [threading: lock objects](https://docs.python.org/3/library/threading.html#lock-objects)
