@@ -258,6 +258,13 @@ impl Program {
         }
     }
 
+    /// The functions a call may run; `super().close()` means that very method.
+    pub(crate) fn run_by(&self, module: ModuleId, call: CallIx) -> Vec<FuncId> {
+        let all = self.expand(self.callee(module, call));
+        let count = if self.names_method(module, call) { 1 } else { all.len() };
+        all.into_iter().take(count).map(|(target, _)| target).collect()
+    }
+
     /// What runs before `__init__`: the class's `__new__`, and the `__call__` of its metaclass.
     pub(super) fn constructors(&self, class: ClassId) -> impl Iterator<Item = (FuncId, Receiver)> {
         let new = match self.member(Kind::Instance(class), sym!("__new__")) {
@@ -277,7 +284,7 @@ impl Program {
     }
 
     /// Whether a call names the class whose method it means, so that no override replaces it.
-    pub(crate) fn names_method(&self, module: ModuleId, call: CallIx) -> bool {
+    pub(super) fn names_method(&self, module: ModuleId, call: CallIx) -> bool {
         let facts = &self.modules[module.index()].facts;
         let Term::Attr(base, _) = facts.terms.get(facts.calls[call.index()].callee) else { return false };
         match self.kind(module, base) {

@@ -8,6 +8,10 @@ use crate::link::{Callee, FuncId, Kind, LockId, PlaceRoot};
 use crate::model::{LockKind, Role};
 use crate::{Confidence, Finding, Findings, RuleContext, sym};
 
+use leak::Leak;
+
+mod leak;
+
 declare_rule! {
     /// ## What it does
     /// Reports `acquire()` of a lock that is not released on every way out of the function: an exception between the two
@@ -55,20 +59,6 @@ declare_rule! {
         mentions: &[Sym::new("acquire")],
         family: Locks, level: Warning, since: "0.1.0", versions: "all", check: Some(check),
     }
-}
-
-/// How a lock may be left behind.
-enum Leak {
-    /// Nobody releases it, anywhere.
-    Never,
-    /// The function is left here.
-    Return(EventIx),
-    /// Only what follows this is released.
-    Skip(EventIx),
-    /// Something raises here.
-    Raise(EventIx),
-    /// It is released when something fails, and only then.
-    OnlyOnError(EventIx),
 }
 
 /// One acquisition and what the function does with the lock.
@@ -182,9 +172,8 @@ impl<'a> Acquire<'a> {
         let facts = self.cx.facts();
         let &last = finals.first()?;
         let outer = facts.ctx_chain(last).skip(1).take_while(|(at, _)| *at != self.ctx);
-        let mut tests = outer.filter(|(_, ctx)| {
-            matches!(ctx.kind, CtxKind::Branch(..)) && !self.is_own_test(ctx.kind) && !self.is_released_otherwise(ctx.kind)
-        });
+        let leads_past = |kind| !self.is_own_test(kind) && !self.is_released_otherwise(kind);
+        let mut tests = outer.filter(|(_, ctx)| matches!(ctx.kind, CtxKind::Branch(..)) && leads_past(ctx.kind));
         let (test, _) = tests.next()?;
         let mut inside = self.cx.events(self.local).filter(|(at, event)| *at > self.at && facts.ctx_within(event.ctx, test));
         inside.next().map(|(at, _)| Leak::Skip(at))
@@ -194,10 +183,9 @@ impl<'a> Acquire<'a> {
     fn is_released_otherwise(&self, kind: CtxKind) -> bool {
         let facts = self.cx.facts();
         let CtxKind::Branch(test, way) = kind else { return false };
-        self.releases().filter(|(at, _)| *at > self.at).any(|(_, event)| {
-            let mut around = facts.ctx_chain(event.ctx);
-            around.any(|(_, ctx)| matches!(ctx.kind, CtxKind::Branch(other, arm) if other.same(test) && arm != way))
-        })
+        let is_other = |kind| matches!(kind, CtxKind::Branch(other, arm) if other.same(test) && arm != way);
+        let is_there = |event: Event| facts.ctx_chain(event.ctx).any(|(_, ctx)| is_other(ctx.kind));
+        self.releases().any(|(at, event)| at > self.at && is_there(event))
     }
 
     /// Whether a test asks for the result of the acquisition itself.
@@ -234,7 +222,8 @@ impl<'a> Acquire<'a> {
 
     /// Whether it counts places that are taken here and given back elsewhere, when the work is done.
     fn is_slot(&self) -> bool {
-        self.cx.program.place_kind(self.cx.program.lock(self.lock).place).role() == Some(Role::Lock(LockKind::Semaphore))
+        let place = self.cx.program.lock(self.lock).place;
+        self.cx.program.place_kind(place).role() == Some(Role::Lock(LockKind::Semaphore))
     }
 
     /// Whether what the function hands out after the acquisition, a closure or a method, gives the lock back.
@@ -345,13 +334,7 @@ impl<'a> Acquire<'a> {
     fn describe(&self, event: Event, leak: &Leak, confidence: Confidence) -> Finding {
         let name = self.cx.program.lock_name(self.lock);
         let span = |at: &EventIx| self.cx.span(self.cx.facts().events[at.index()].range);
-        let (message, label) = match leak {
-            Leak::Never => (format!("`{name}` is acquired, and nobody ever releases it"), "the next thread that needs it waits for ever"),
-            Leak::Return(_) => (format!("`{name}` is not released on every way out"), "stays held when the function is left early"),
-            Leak::Skip(_) => (format!("`{name}` is not released on every way out"), "stays held where the `finally` is not reached"),
-            Leak::Raise(_) => (format!("`{name}` is not released when something raises"), "stays held after an exception"),
-            Leak::OnlyOnError(_) => (format!("`{name}` is only released when something raises"), "stays held when all goes well"),
-        };
+        let (message, label) = leak.words(&name);
         let finding = Finding::new(self.cx.span(event.range), confidence, message).label(label);
         let finding = match leak {
             Leak::Never => finding,

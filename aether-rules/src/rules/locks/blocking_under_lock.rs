@@ -4,9 +4,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::declare_rule;
 use crate::evidence::{self, locks as show};
-use crate::facts::{CallIx, CtxIx, CtxKind, EventIx, EventKind, ModuleFacts, Qual, Term, TermId};
+use crate::facts::{CtxIx, CtxKind, EventIx, EventKind, ModuleFacts, Qual, Term, TermId};
 use crate::finding::EvidenceRole;
-use crate::link::{Callee, FuncId, Held, LockId, ModuleId, Owner, Program, RootId, Taken, Wait};
+use crate::link::{Callee, FuncId, Held, LockId, Owner, RootId, Taken, Wait};
 use crate::model::{Awaits, LockKind, Role};
 use crate::source::Span;
 use crate::{Confidence, Finding, Findings, RuleContext};
@@ -151,7 +151,7 @@ fn through_calls(cx: &RuleContext<'_>, function: FuncId, known: &mut Known, find
         if held.is_empty() {
             continue;
         }
-        let targets = targets(cx.program, cx.module, call).into_iter();
+        let targets = cx.program.run_by(cx.module, call).into_iter();
         let mut pending: Vec<(FuncId, Vec<(Span, FuncId)>)> =
             targets.map(|target| (target, vec![(cx.span(event.range), target)])).collect();
         let mut seen: FxHashSet<FuncId> = FxHashSet::default();
@@ -175,13 +175,6 @@ fn through_calls(cx: &RuleContext<'_>, function: FuncId, known: &mut Known, find
     }
 }
 
-/// The functions a call may run; `super().close()` means that very method.
-fn targets(program: &Program, module: ModuleId, call: CallIx) -> Vec<FuncId> {
-    let all = program.expand(program.callee(module, call));
-    let count = if program.names_method(module, call) { 1 } else { all.len() };
-    all.into_iter().take(count).map(|(target, _)| target).collect()
-}
-
 /// The functions a function calls, each with the way to it.
 fn callees(cx: &RuleContext<'_>, function: FuncId, path: &[(Span, FuncId)]) -> Vec<(FuncId, Vec<(Span, FuncId)>)> {
     let (module, local) = cx.program.func_local(function);
@@ -189,7 +182,7 @@ fn callees(cx: &RuleContext<'_>, function: FuncId, path: &[(Span, FuncId)]) -> V
     let mut found = Vec::new();
     for event in facts.events_of(local) {
         let EventKind::Call(call) = event.kind else { continue };
-        for target in targets(cx.program, module, call) {
+        for target in cx.program.run_by(module, call) {
             let mut longer = path.to_vec();
             longer.push((cx.program.span(module, event.range), target));
             found.push((target, longer));
