@@ -1,6 +1,6 @@
 //! Races that the source itself accepts, in a comment beside them.
 //!
-//! *Invariant:* a comment only ever makes a finding less sure, and only one of races and shared state.
+//! *Invariant:* a comment only ever makes a finding less sure, and only one of races, shared state and state of the process.
 
 use ruff_text_size::TextRange;
 
@@ -18,7 +18,7 @@ pub(crate) fn forgive(found: &mut [(&'static Rule, Finding)], comments: &[Commen
         return;
     }
     for (rule, finding) in found {
-        if matches!(rule.family, Family::Races | Family::State)
+        if matches!(rule.family, Family::Races | Family::State | Family::Globals)
             && accepting.iter().any(|comment| spans(finding).any(|range| speaks_of(comment, range, text)))
         {
             finding.confidence = Confidence::Low;

@@ -31,6 +31,7 @@ mod rules;
 mod spawning;
 mod staged;
 mod suppression;
+mod usage;
 
 pub use analyze::{Linked, analyze, analyze_on};
 pub use context::RuleContext;

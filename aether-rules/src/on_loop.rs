@@ -6,9 +6,9 @@
 use ruff_text_size::TextRange;
 use rustc_hash::FxHashMap;
 
-use crate::facts::{CallIx, CtxIx, CtxKind, EventKind, FuncIx, ModuleFacts, Qual, Sym, Term, TermId};
+use crate::facts::{Arm, CallIx, CtxIx, CtxKind, EventKind, FuncIx, ModuleFacts, Qual, Sym, Term, TermId};
 use crate::finding::{Evidence, EvidenceRole, Finding};
-use crate::link::{CallSite, Callee, FuncId, Kind, ModuleId, Program};
+use crate::link::{Callee, FuncId, Kind, ModuleId, Program};
 use crate::model::RunsOn;
 use crate::{Confidence, RuleContext, naming, qual, sym};
 
@@ -126,23 +126,7 @@ pub(crate) fn has_loop_to_itself(program: &Program, coroutine: FuncId) -> bool {
     program.function(coroutine).flags.is_async
         && !sites.is_empty()
         && !OTHERS.iter().any(|&other| facts.mentions(other))
-        && sites.iter().all(|site| is_thread(site.caller) && is_run_to_end(program, site))
-}
-
-/// Whether the coroutine that a call makes goes straight to what runs a loop for it.
-fn is_run_to_end(program: &Program, site: &CallSite) -> bool {
-    const RUNNERS: &[Qual] =
-        &[qual!("asyncio.run"), qual!("asyncio.Runner.run"), qual!("asyncio.AbstractEventLoop.run_until_complete")];
-    let (module, local) = program.func_local(site.caller);
-    let facts = &program.module(module).facts;
-    let EventKind::Call(made) = facts.events[site.event.index()].kind else { return false };
-    facts.events_of(local).iter().any(|event| match event.kind {
-        EventKind::Call(run) => {
-            let takes = facts.positional(run, 0).is_some_and(|arg| facts.terms.get(arg.value) == Term::Call(made));
-            takes && program.library_callee(module, run).is_some_and(|name| RUNNERS.contains(&name))
-        }
-        _ => false,
-    })
+        && sites.iter().all(|site| is_thread(site.caller) && program.is_run_to_end(site))
 }
 
 fn callback_root(program: &Program, function: FuncId) -> Option<crate::Span> {
@@ -164,7 +148,9 @@ pub(crate) fn calls_on_loop(cx: &RuleContext<'_>, wanted: &dyn Fn(Site) -> bool)
             let EventKind::Call(call) = event.kind else { continue };
             let entry = Site { module: cx.module, function: id, call };
             if wanted(entry) {
-                found.push(OnLoop { entry, site: entry, path: Vec::new(), certainty: Certainty::Plain, others: 0 });
+                let is_other_mode = is_other_mode(cx.facts(), function, event.ctx);
+                let certainty = if is_other_mode { Certainty::Optional } else { Certainty::Plain };
+                found.push(OnLoop { entry, site: entry, path: Vec::new(), certainty, others: 0 });
             } else if let Some(below) = search.below_call(entry, 0) {
                 match found.iter_mut().find(|known| known.site == below.site && !known.is_direct()) {
                     Some(known) => known.others += 1,
@@ -296,6 +282,24 @@ fn is_conditional(facts: &ModuleFacts, ctx: CtxIx) -> bool {
 pub(crate) fn is_optional(facts: &ModuleFacts, function: FuncIx, ctx: CtxIx) -> bool {
     facts.ctx_chain(ctx).any(|(_, ctx)| match ctx.kind {
         CtxKind::Branch(test, _) => decides_mode(facts, function, test),
+        _ => false,
+    })
+}
+
+/// Whether a test about the mode stands between a call and an `await`: `if self.is_async: await … else: …`.
+fn is_other_mode(facts: &ModuleFacts, function: FuncIx, ctx: CtxIx) -> bool {
+    let awaits_under = |wanted: TermId, other: Arm| {
+        let mut awaits = facts.events_of(function).iter().filter(|event| event.kind == EventKind::Await);
+        awaits.any(|event| {
+            let mut around = facts.ctx_chain(event.ctx);
+            around.any(|(_, ctx)| matches!(ctx.kind, CtxKind::Branch(test, arm) if test.same(wanted) && arm == other))
+        })
+    };
+    facts.ctx_chain(ctx).any(|(_, ctx)| match ctx.kind {
+        CtxKind::Branch(test, arm) => {
+            let other = if arm == Arm::Then { Arm::Else } else { Arm::Then };
+            decides_mode(facts, function, test) && awaits_under(test, other)
+        }
         _ => false,
     })
 }

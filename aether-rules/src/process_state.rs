@@ -15,7 +15,11 @@ use crate::facts::{CallIx, Event, EventIx, EventKind, FuncIx, Qual, Sym, Term, T
 use crate::finding::{Evidence, EvidenceRole};
 use crate::library;
 use crate::link::{Callee, ClassId, FuncId, Kind, ModuleId, Program, ThreadOf, Visit};
+use crate::model::RunsOn;
+use crate::usage;
 use crate::{Confidence, Finding, Findings, RuleContext, qual, sym};
+
+mod harmless;
 
 /// What a rule watches.
 pub(crate) struct Subject {
@@ -28,6 +32,8 @@ pub(crate) struct Subject {
     /// How sure a change is that lasts and is made far below the thread's own function: most settings get the value
     /// they already have.
     pub(crate) lasting: Confidence,
+    /// Settings whose overlap costs time at most: a pause of the collector that ends early.
+    pub(crate) mild: &'static [&'static str],
 }
 
 /// One event changes one setting.
@@ -70,7 +76,9 @@ pub(crate) fn report(
         let mut steps: Vec<Step> = Vec::new();
         for (at, event) in cx.events(function) {
             let Some(change) = change(cx, &event) else { continue };
-            if cx.program.held(cx.module, id, at).is_empty() {
+            let is_childs =
+                cx.program.is_in_child(cx.module, event.ctx) || cx.program.is_after_fork(cx.module, function, at);
+            if !is_childs && cx.program.held(cx.module, id, at).is_empty() {
                 steps.push(Step { change, range: event.range, event: at });
             }
         }
@@ -110,11 +118,15 @@ fn hazard(
     again: &[&Step],
     change: &dyn Fn(&RuleContext<'_>, &Event) -> Option<Change>,
 ) -> Hazard {
+    let event = &cx.facts().events[first.event.index()];
+    let is_balanced = harmless::is_balanced(cx, function, event);
     if let Some(visit) = thread_of(cx, id) {
-        return Hazard::Thread(visit, confidence_on(cx, id, subject, &visit, again));
+        let is_mild = is_balanced || subject.mild.contains(&first.change.setting);
+        let confidence = if is_mild { Confidence::Low } else { confidence_on(cx, id, subject, &visit, event, again) };
+        return Hazard::Thread(visit, confidence);
     }
     let spans_callers = yields_between(cx, function, first, again) || left_to_exit(cx, function, first, change);
-    let is_meant = is_disclaimed(cx, function) || !is_entered_in_library(cx, id);
+    let is_meant = is_balanced || is_disclaimed(cx, function) || !is_entered_in_library(cx, id);
     if spans_callers && !is_meant && library::is_public(cx.program, id) {
         Hazard::AroundCallers
     } else {
@@ -123,9 +135,22 @@ fn hazard(
 }
 
 /// How sure it is that a thread's change harms others.
-fn confidence_on(cx: &RuleContext<'_>, id: FuncId, subject: &Subject, visit: &Visit, again: &[&Step]) -> Confidence {
+fn confidence_on(
+    cx: &RuleContext<'_>,
+    id: FuncId,
+    subject: &Subject,
+    visit: &Visit,
+    change: &Event,
+    again: &[&Step],
+) -> Confidence {
     const FAR: usize = 2;
-    let is_far = again.is_empty() && cx.program.path_from_root(id, visit.root).len() >= FAR;
+    if !again.is_empty() {
+        return Confidence::High;
+    }
+    if harmless::is_made_of_the_old(cx, change) || harmless::is_blank_module(cx, change) {
+        return Confidence::Low;
+    }
+    let is_far = cx.program.path_from_root(id, visit.root).len() >= FAR;
     if is_far { subject.lasting } else { Confidence::High }
 }
 
@@ -141,7 +166,7 @@ fn is_entered_in_library(cx: &RuleContext<'_>, id: FuncId) -> bool {
         next += 1;
         for site in cx.program.callers(manager) {
             let (module, function) = cx.program.func_local(site.caller);
-            if !library::is_library(cx.program, module) || cx.program.function(site.caller).parent.is_none() {
+            if !library::is_library(cx.program, module) || is_nobodys(cx.program, site.caller) {
                 continue;
             }
             // One that another one is made of is offered as far as that is.
@@ -159,8 +184,18 @@ fn is_entered_in_library(cx: &RuleContext<'_>, id: FuncId) -> bool {
 fn is_made_in_library(cx: &RuleContext<'_>, class: ClassId) -> bool {
     cx.program.modules().filter(|(id, _)| library::is_library(cx.program, *id)).any(|(id, module)| {
         let mut calls = (0..module.facts.calls.len()).map(CallIx::at);
-        calls.any(|call| cx.program.callee(id, call) == Callee::Class(class))
+        calls.any(|call| {
+            let by = || module.facts.function_of_ctx(module.facts.calls[call.index()].ctx);
+            cx.program.callee(id, call) == Callee::Class(class) && !is_nobodys(cx.program, cx.program.func_id(id, by()))
+        })
     })
+}
+
+/// Whether no thread of a user gets to a function: it runs on import, in a program without threads, or not at all.
+fn is_nobodys(program: &Program, function: FuncId) -> bool {
+    usage::is_import_time(program, function)
+        || usage::is_unused(program, function)
+        || usage::is_in_single_threaded_program(program, function)
 }
 
 /// Whether the documentation of the class says that it is not for several threads: whoever uses it was told.
@@ -175,12 +210,30 @@ pub(crate) fn thread_of(cx: &RuleContext<'_>, function: FuncId) -> Option<Visit>
     cx.program.thread_visits(function).find(|visit| !is_alone(cx, visit)).copied()
 }
 
-/// Whether the thread is waited for at once, so that nothing else runs meanwhile.
+/// Whether the thread is waited for at once, so that nothing else runs meanwhile: the next step of its starter joins it,
+/// or all the steps before that wait for it, too.
 fn is_alone(cx: &RuleContext<'_>, visit: &Visit) -> bool {
-    let lifetime = cx.program.lifetime(visit.root);
-    let waited =
-        lifetime.is_some_and(|lifetime| lifetime.until.is_some_and(|until| until.index() <= lifetime.from.index() + 1));
-    waited && !cx.program.root(visit.root).self_parallel
+    let Some(lifetime) = cx.program.lifetime(visit.root) else { return false };
+    let Some(until) = lifetime.until else { return false };
+    let root = cx.program.root(visit.root);
+    let (module, _) = cx.program.func_local(lifetime.by);
+    let facts = &cx.program.module(module).facts;
+    if !root.self_parallel && until.index() <= lifetime.from.index() + 1 {
+        return true;
+    }
+    let waits = |event: &Event| match event.kind {
+        EventKind::Call(call) => {
+            facts.callee_name(call).is_some_and(|name| [sym!("wait"), sym!("join")].contains(&name))
+        }
+        EventKind::Load(_) => true,
+        _ => false,
+    };
+    // One round of a loop starts it and waits for it.
+    let ctx_of = |at: EventIx| facts.events.get(at.index()).map(|event| event.ctx);
+    let between = facts.events.get(lifetime.from.index() + 1..until.index());
+    root.runs_on == RunsOn::Thread
+        && ctx_of(until).is_some_and(|ctx| ctx_of(lifetime.from) == Some(ctx))
+        && between.is_some_and(|steps| steps.iter().all(waits))
 }
 
 /// Whether the function is a `@contextmanager` that changes the setting, yields, and changes it again.

@@ -290,3 +290,53 @@ fn the_demonstration_gives_what_its_list_says() {
     let wanted: BTreeSet<String> = wanted.lines().map(str::to_owned).collect();
     assert_eq!(found, wanted);
 }
+
+/// Folders of `fixtures/programs` whose files carry marks: every finding, whatever its confidence, has one.
+#[test]
+fn programs_of_several_files_give_what_their_marks_say() {
+    for program in ["offered"] {
+        let folder = fixtures().join("programs").join(program);
+        let mut settings = Settings::default();
+        settings.min_confidence = Confidence::Low;
+        let codes = ["AET002", "AET501", "AET601", "AET612"];
+        for rule in registry::rules().iter().filter(|rule| rule.check.is_some() && !codes.contains(&rule.code)) {
+            settings.deselect(rule);
+        }
+        let mut sources = MemorySources::new(settings);
+        let mut wanted = BTreeSet::new();
+        let mut texts = BTreeMap::new();
+        for path in python_files(&folder) {
+            let name = path.strip_prefix(&folder).expect("a file of the folder").to_string_lossy().into_owned();
+            let text = fs::read_to_string(&path).expect("a readable program");
+            sources = sources.with(&name, &text);
+            for code in codes {
+                for mark in marks(&text, &["expect"], code) {
+                    let confidence = mark.confidence.expect("a mark with a confidence");
+                    wanted.insert(format!("{name}:{} {code} {confidence:?}", mark.line));
+                }
+            }
+            texts.insert(name, text);
+        }
+        let report = analyze(&sources);
+        let found = report.diagnostics.iter().map(|one| {
+            let path = report.file(one.primary.file).path.to_string();
+            let line = line_of(&texts[&path], one.primary.range.start().into());
+            format!("{path}:{line} {} {:?}", one.rule.code, one.confidence)
+        });
+        assert_eq!(found.collect::<BTreeSet<String>>(), wanted);
+    }
+}
+
+fn python_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder of programs") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(python_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "py") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}

@@ -254,6 +254,13 @@ impl Program {
         }
     }
 
+    /// The functions a call may run; `super().close()` means that very method.
+    pub(crate) fn run_by(&self, module: ModuleId, call: CallIx) -> Vec<FuncId> {
+        let all = self.expand(self.callee(module, call));
+        let count = if self.names_method(module, call) { 1 } else { all.len() };
+        all.into_iter().take(count).map(|(target, _)| target).collect()
+    }
+
     /// What runs before `__init__`: the class's `__new__`, and the `__call__` of its metaclass.
     pub(super) fn constructors(&self, class: ClassId) -> impl Iterator<Item = (FuncId, Receiver)> {
         let new = match self.member(Kind::Instance(class), sym!("__new__")) {

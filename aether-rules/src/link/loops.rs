@@ -33,7 +33,7 @@ impl Program {
 
     /// Whether a program's main part runs a function: `if __name__ == "__main__": asyncio.run(main())`. What a module
     /// does while it is imported comes before anybody starts a thread.
-    pub(super) fn is_run_by_a_program(&self, function: FuncId) -> bool {
+    pub(crate) fn is_run_by_a_program(&self, function: FuncId) -> bool {
         self.is_reached_by(function, &|site| {
             let (module, local) = self.func_local(site.caller);
             local == FuncIx(0) && self.is_programs(module, site.ctx)
@@ -41,7 +41,7 @@ impl Program {
     }
 
     /// Whether some call of one sort leads to a function, directly or not, as far as calls are resolved.
-    pub(super) fn is_reached_by(&self, function: FuncId, is_sort: &dyn Fn(&CallSite) -> bool) -> bool {
+    pub(crate) fn is_reached_by(&self, function: FuncId, is_sort: &dyn Fn(&CallSite) -> bool) -> bool {
         let mut seen: FxHashSet<FuncId> = [function].into_iter().collect();
         let mut pending = vec![function];
         while let Some(at) = pending.pop() {

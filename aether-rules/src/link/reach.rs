@@ -6,12 +6,13 @@
 //! *Invariant:* a function keeps at most [`MAX_VISITS`] visits, the ones of the first roots in order: enough to tell
 //! "one thread" from "several", and a bound on the work.
 
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::calls::{CallSite, Receiver};
 use super::kind::{FuncId, ModuleId};
 use super::program::Program;
-use super::roots::RootId;
+use super::roots::{Root, RootId};
 use super::rows::Rows;
 use crate::facts::{Event, EventKind, FuncIx, Term, Usage};
 
@@ -51,7 +52,7 @@ pub(super) fn propagate(program: &mut Program) {
     let mut is_root = vec![false; count];
     for (id, root) in program.roots() {
         is_root[root.function.index()] |= root.runs_on.is_thread();
-        spread(&mut reach, &callees, root.function, id, root.shares_self);
+        spread(program, &mut reach, &callees, root.function, id);
     }
     main_thread(program, &mut reach, &callees, &is_root);
     program.reach = reach;
@@ -72,19 +73,32 @@ fn makes_coroutine_only(program: &Program, callee: FuncId, site: &CallSite) -> b
     facts.calls[call.index()].usage == Usage::Discarded || facts.events_of(local).iter().any(gives_back)
 }
 
-fn spread(reach: &mut Reach, callees: &Rows<(FuncId, CallSite)>, start: FuncId, root: RootId, shares_self: bool) {
+fn spread(program: &Program, reach: &mut Reach, callees: &Rows<(FuncId, CallSite)>, start: FuncId, root: RootId) {
+    let Root { shares_self, runs_on, .. } = *program.root(root);
     let mut pending = vec![(start, Visit { root, shares_self, through: None })];
     let mut next = Vec::new();
+    // By function: the calls that no way of entering it so far allows.
+    let mut left_out: FxHashMap<FuncId, Vec<usize>> = FxHashMap::default();
     while !pending.is_empty() {
         for (function, visit) in pending.drain(..) {
             let known = &mut reach.visits[function.index()];
-            let full = known.len() >= MAX_VISITS;
             let seen = known.iter().any(|seen| seen.root == root && (seen.shares_self || !visit.shares_self));
-            if full || seen {
-                continue;
-            }
-            known.push(visit);
-            for (callee, site) in callees.get(function.index()) {
+            let edges = callees.get(function.index());
+            let open = if !seen && known.len() < MAX_VISITS {
+                known.push(visit);
+                (0..edges.len()).collect()
+            } else {
+                left_out.remove(&function).unwrap_or_default()
+            };
+            for at in open {
+                let (callee, site) = &edges[at];
+                if program.is_left_to_a_loop(*callee, site, runs_on) {
+                    continue;
+                }
+                if visit.through.is_some_and(|entered| !program.can_reach(function, site.ctx, &entered)) {
+                    left_out.entry(function).or_default().push(at);
+                    continue;
+                }
                 let shares_self = match site.receiver {
                     Receiver::Own | Receiver::OfOwn => visit.shares_self,
                     Receiver::Global => true,

@@ -170,7 +170,7 @@ impl Program {
     }
 
     /// Whether the outcome of a test says that this is a forked child.
-    fn is_childs(&self, module: ModuleId, test: TermId, holds: bool) -> bool {
+    pub(super) fn is_childs(&self, module: ModuleId, test: TermId, holds: bool) -> bool {
         let facts = &self.modules[module.index()].facts;
         let is_own = |term: TermId| {
             let values = facts.var_of(term).map(|var| &facts.vars[var.index()].values[..]).unwrap_or_default();

@@ -190,7 +190,7 @@ pub(super) fn escaping(program: &Program) -> FxHashSet<FuncId> {
 
 impl Program {
     /// Whether a function is used as a value: somebody unknown may call it.
-    pub(in crate::link) fn escapes(&self, function: FuncId) -> bool {
+    pub(crate) fn escapes(&self, function: FuncId) -> bool {
         self.locks.escaping.contains(&function)
     }
 

@@ -5,7 +5,7 @@ use crate::facts::{CallIx, Const, CtxIx, CtxKind, EventKind, ModuleFacts, Sym, T
 use crate::link::{Callee, Kind, ModuleId, Program, Receiver};
 use crate::model::{Blocking, Role};
 use crate::on_loop::{self, OnLoop, Site};
-use crate::{Confidence, Finding, Findings, RuleContext, naming, qual, sym};
+use crate::{Confidence, Finding, Findings, RuleContext, naming, qual, sym, usage};
 
 declare_rule! {
     /// ## What it does
@@ -53,7 +53,9 @@ declare_rule! {
     /// Only calls known to wait are reported: an unknown client's methods are not, long computations are not, and
     /// neither are files. Joining a thread that the coroutine has awaited something with since it started it is shown
     /// with `--all`, and so is a coroutine for which a thread of its own runs a loop, and which starts no task.
-    /// So is a process that is only asked for its `--version`. `with lock:` around a few statements is accepted. Through functions a call is reported once
+    /// So are a process that is only asked for its `--version`, a checkout that is asked for its branch, and the
+    /// coroutines of a command line (`cli`, `commands`, `__main__`), whose user waits for nothing else; and a call in the
+    /// other arm of a test whose first arm awaits (`if self.is_async: await … else: …`). `with lock:` around a few statements is accepted. Through functions a call is reported once
     /// per module, and only with `--all` if a parameter or a mode on the way decides whether it is made. A branch that a
     /// constant of the module rules out (`_IS_SYNC = False`, bound once) does not count.
     ///
@@ -74,7 +76,8 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     let program = cx.program;
     for found in on_loop::calls_on_loop(cx, &|site| waits(program, site).is_some()) {
         let is_harmless = overlaps_an_await(program, found.site)
-            || asks_version(program, found.site)
+            || is_quick(program, found.site)
+            || usage::is_command_line(program, cx.module)
             || on_loop::has_loop_to_itself(program, found.entry.function);
         let confidence = if is_harmless { Confidence::Low } else { found.confidence() };
         if findings.wants(confidence)
@@ -86,13 +89,17 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     }
 }
 
-/// Whether a process is only asked for its version: it is done in milliseconds, or not there.
-fn asks_version(program: &Program, site: Site) -> bool {
+/// Whether a process is only asked for its version, or a checkout for its name: it is done in milliseconds, or not there.
+fn is_quick(program: &Program, site: Site) -> bool {
+    const FLAGS: &[Sym] = &[Sym::new("--version"), Sym::new("-V")];
+    const LOCAL: &[Sym] = &[Sym::new("config"), Sym::new("rev-parse"), Sym::new("symbolic-ref")];
     let facts = &program.module(site.module).facts;
     facts.positional(site.call, 0).is_some_and(|command| match facts.terms.get(command.value) {
-        Term::Display(..) => facts.terms.children(command.value).any(|word| {
-            [sym!("--version"), sym!("-V")].iter().any(|&flag| facts.terms.get(word) == Term::Const(Const::Str(flag)))
-        }),
+        Term::Display(..) => {
+            let words = || facts.terms.children(command.value).map(|word| facts.terms.get(word));
+            let says = |known: &[Sym]| words().any(|word| matches!(word, Term::Const(Const::Str(text)) if known.contains(&text)));
+            says(FLAGS) || (says(&[sym!("git")]) && says(LOCAL))
+        }
         _ => false,
     })
 }
@@ -105,8 +112,24 @@ fn waits(program: &Program, site: Site) -> Option<&'static Blocking> {
     // In an ordinary function `acquire()` is a `with lock:` spelt out: a short wait, as a rule.
     let is_critical_section =
         facts.callee_name(site.call) == Some(sym!("acquire")) && !on_loop::runs_on_loop(program, site.function);
-    let known_done = is_tested(program, site, receiver) || waited_before(program, site, receiver);
+    let known_done =
+        is_tested(program, site, receiver) || waited_before(program, site, receiver) || is_made_here(program, site);
     (!known_done && !is_critical_section).then_some(blocking)
+}
+
+/// Whether a lock is taken in the step after the one that makes it: nobody else has it yet.
+fn is_made_here(program: &Program, site: Site) -> bool {
+    let facts = &program.module(site.module).facts;
+    let (_, function) = program.func_local(site.function);
+    let Some(var) = facts.var_of(facts.receiver_of(site.call)) else { return false };
+    let [made] = facts.vars[var.index()].values[..] else { return false };
+    let calls = facts.events_of(function).iter().filter_map(|event| match event.kind {
+        EventKind::Call(call) => Some(call),
+        _ => None,
+    });
+    let before = calls.take_while(|call| *call != site.call).last();
+    facts.callee_name(site.call) == Some(sym!("acquire"))
+        && before.is_some_and(|call| facts.terms.get(made) == Term::Call(call))
 }
 
 /// Whether a test around the call asks the same object if there is anything to wait for.

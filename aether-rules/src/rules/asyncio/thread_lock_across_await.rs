@@ -44,7 +44,7 @@ declare_rule! {
     /// ## Limits
     /// That a second task wants the lock is not proven. Locks kept in containers are not followed. A lock taken without
     /// blocking (`acquire(blocking=False)`, a timeout) cannot deadlock the loop and is accepted, and so is one that
-    /// only this call of the coroutine knows.
+    /// only this call of the coroutine knows. Coroutines of a command line (`cli`, `commands`, `__main__`) have low confidence.
     ///
     /// ## References
     /// - [asyncio: synchronization primitives](https://docs.python.org/3/library/asyncio-sync.html)
@@ -121,7 +121,9 @@ fn describe(cx: &RuleContext<'_>, lock: LockId, taken: Span, suspends: Span) -> 
         _ if cx.program.is_reentrant(lock) => "reentrant for the whole thread: other tasks get in, nothing is excluded",
         _ => "the next task that wants it blocks the loop, and this one is never resumed",
     };
-    Finding::new(taken, Confidence::High, message)
+    // On a command line's loop there is no next task.
+    let is_alone = crate::usage::is_command_line(cx.program, cx.module);
+    Finding::new(taken, if is_alone { Confidence::Low } else { Confidence::High }, message)
         .label(label)
         .evidence(Evidence::new(EvidenceRole::OtherAccess, suspends, format!("suspended here, with `{name}` held")))
         .note("all builds")

@@ -88,12 +88,14 @@ fn raised(cx: &RuleContext<'_>, function: FuncIx, id: FuncId, term: TermId, span
     let definition = definition(cx.program, place, 0)?;
     let is_kept = matches!(place.root, PlaceRoot::Global(..) | PlaceRoot::ClassAttr(..));
     let threads: Vec<ThreadOf> = cx.program.thread_visits(id).map(|visit| ThreadOf::Root(visit.root)).collect();
-    let several = threads.len() > 1
-        || threads.first().is_some_and(|&thread| overlaps(cx, thread) || cx.program.on_main(id));
+    let overlaps_any = threads.iter().any(|&thread| overlaps(cx, thread));
+    let several = threads.len() > 1 || overlaps_any || !threads.is_empty() && cx.program.on_main(id);
     let confidence = match (is_kept, several) {
         (true, true) => Confidence::High,
         (true, false) if cx.program.promise_of(place).is_some() => Confidence::Medium,
         (true, false) => Confidence::Low,
+        // What failed once says so to each of its users: two tracebacks in one object, no more.
+        (false, true) if matches!(place.root, PlaceRoot::Attr(..)) && !(overlaps_any || threads.len() > 1) => Confidence::Low,
         (false, true) if !matches!(place.root, PlaceRoot::Cell(..)) || is_captured(cx, function, term) => Confidence::High,
         (false, false) if matches!(place.root, PlaceRoot::Attr(..)) && is_seen_by_threads(cx, place) => Confidence::Low,
         (false, _) => return None,

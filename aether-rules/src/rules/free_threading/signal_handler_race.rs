@@ -2,13 +2,16 @@
 
 use crate::declare_rule;
 use crate::evidence;
-use crate::facts::{CallIx, CtxIx, CtxKind, EventKind, Qual, Term};
+use crate::facts::{CallIx, CtxIx, CtxKind, EventKind, Term, TermId};
 use crate::finding::{Evidence, EvidenceRole};
-use crate::link::{Access, AccessKind, FuncId, LockId, Program, RootId, Touch};
+use crate::link::{Access, AccessKind, Callee, FuncId, Kind, LockId, ModuleId, Program, RootId, Touch};
 use crate::model::{Effect, RunsOn};
-use crate::messages::is_logging;
 use crate::source::Span;
 use crate::{Confidence, Finding, Findings, RuleContext, qual};
+
+use telling::{Misuse, interrupted, is_misused_above, misuses};
+
+mod telling;
 
 declare_rule! {
     /// ## What it does
@@ -64,7 +67,10 @@ declare_rule! {
     /// ## Limits
     /// Setting a flag, `os.write`, `SimpleQueue.put`, `call_soon_threadsafe` and an `RLock` are accepted, and so is
     /// `Event.set()`, although it takes a lock for a moment. A handler that ends the process may print on its way out.
-    /// Where a handler logs or prints, what the functions it calls log or print is not said again.
+    /// Where a handler logs or prints, what the functions it calls log or print is not said again. Only with `--all`
+    /// are shown: a handler that prints where no code near it does, or that takes itself out first; and a
+    /// change where all that it may interrupt is a single step, which is never found half done. A coroutine that a
+    /// handler hands to a loop (`create_task`, `run_coroutine_threadsafe`) does not run inside the handler.
     ///
     /// ## References
     /// - [signal: execution of Python signal handlers](https://docs.python.org/3/library/signal.html#execution-of-python-signal-handlers)
@@ -169,6 +175,8 @@ fn taken_elsewhere(cx: &RuleContext<'_>, lock: LockId, root: RootId) -> Option<S
 /// State the handler changes in several steps, or in place, that other code changes too.
 fn updates(cx: &RuleContext<'_>, id: FuncId, root: RootId) -> Vec<Misdeed> {
     let mut found = Vec::new();
+    let handler = cx.program.root(root).function;
+    let ends = leaves(cx.program, handler, 0);
     for place in cx.program.all_places() {
         let accesses = cx.program.accesses(place);
         let own = accesses.iter().filter(|access| access.function == id && (changes(access) || cx.program.writes_back(access)));
@@ -177,17 +185,30 @@ fn updates(cx: &RuleContext<'_>, id: FuncId, root: RootId) -> Vec<Misdeed> {
             let clash = other.kind.writes() || (other.kind == AccessKind::Iterate && access.kind.resizes());
             clash && !in_handler(cx, other.function, root)
         };
-        let Some(other) = accesses.iter().find(disturbed) else { continue };
+        let mut others = accesses.iter().filter(disturbed);
+        let Some(first) = others.clone().next() else { continue };
+        // What one bytecode does is never interrupted halfway.
+        let halfway = others.find(|other| takes_steps(cx, access, other)).filter(|_| !ends);
+        let other = halfway.unwrap_or(first);
         let name = cx.program.place_name(place);
         found.push(Misdeed {
             span: evidence::span_of(cx.program, access),
-            confidence: Confidence::High,
+            confidence: if halfway.is_some() { Confidence::High } else { Confidence::Low },
             message: format!("signal handler changes `{name}`, which the code it interrupts changes too"),
             label: "runs between any two bytecodes of the main thread: one of the two updates is lost",
             other: Some((evidence::span_of(cx.program, other), format!("`{name}` is {} here, and may be interrupted halfway", other.kind.verb()))),
         });
     }
     found
+}
+
+/// Whether an access that a handler interrupts is begun before the handler runs and ended after it.
+fn takes_steps(cx: &RuleContext<'_>, handlers: &Access, other: &Access) -> bool {
+    match other.kind {
+        AccessKind::Augment(..) => true,
+        AccessKind::Iterate => handlers.kind.resizes(),
+        _ => cx.program.writes_back(other),
+    }
 }
 
 /// Whether an access is more than setting a flag.
@@ -202,7 +223,7 @@ fn changes(access: &Access) -> bool {
 
 /// Calls that take locks inside.
 fn calls(cx: &RuleContext<'_>, id: FuncId, root: RootId) -> Vec<Misdeed> {
-    let ends = ends_process(cx, id);
+    let ends = ends_process(cx.program, id);
     let mut found: Vec<Misdeed> = Vec::new();
     for (span, misuse) in misuses(cx.program, id) {
         let telling = misuse != Misuse::Queue;
@@ -211,90 +232,73 @@ fn calls(cx: &RuleContext<'_>, id: FuncId, root: RootId) -> Vec<Misdeed> {
         }
         let (message, label) = misuse.words();
         // One finding for each kind of misdeed: a handler that prints twice is wrong once.
-        if found.iter().all(|known| known.message != message) {
-            let message = message.to_owned();
-            found.push(Misdeed { span, confidence: Confidence::High, message, label, other: None });
+        if found.iter().any(|known| known.message == message) {
+            continue;
         }
+        let other = interrupted(cx, id, root, misuse).filter(|_| telling);
+        let is_alone = misuse == Misuse::Printing && other.is_none();
+        let clashes = !telling || !is_alone && !restores_default(cx, root);
+        found.push(Misdeed {
+            span,
+            confidence: if clashes { Confidence::High } else { Confidence::Low },
+            message: message.to_owned(),
+            label,
+            other: other.map(|span| (span, "may be interrupted here, in the middle of the same".to_owned())),
+        });
     }
     found
 }
 
-/// What a handler uses that takes locks or writes to a buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Misuse {
-    Queue,
-    Logging,
-    Printing,
-}
-
-impl Misuse {
-    fn of(name: Qual) -> Option<Self> {
-        const QUEUE: &[Qual] =
-            &[qual!("queue.Queue.put"), qual!("queue.Queue.put_nowait"), qual!("queue.Queue.get"), qual!("queue.Queue.get_nowait")];
-        const PRINT: &[Qual] = &[
-            qual!("builtins.print"),
-            qual!("sys.stdout.write"),
-            qual!("sys.stderr.write"),
-            qual!("sys.stdout.flush"),
-            qual!("sys.stderr.flush"),
-            qual!("io.TextIOWrapper.write"),
-        ];
-        if QUEUE.contains(&name) {
-            Some(Self::Queue)
-        } else if is_logging(name) {
-            Some(Self::Logging)
-        } else {
-            PRINT.contains(&name).then_some(Self::Printing)
+/// Whether a handler takes itself out first: it runs once, on the way out.
+fn restores_default(cx: &RuleContext<'_>, root: RootId) -> bool {
+    let (module, local) = cx.program.func_local(cx.program.root(root).function);
+    let facts = &cx.program.module(module).facts;
+    facts.events_of(local).iter().any(|event| match event.kind {
+        EventKind::Call(call) => {
+            let restores = cx.program.library_callee(module, call) == Some(qual!("signal.signal"));
+            restores && facts.positional(call, 1).is_some_and(|arg| is_default(cx.program, module, arg.value))
         }
-    }
-
-    /// Message and label.
-    fn words(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Queue => (
-                "signal handler uses a `queue.Queue`, whose lock the interrupted code may hold",
-                "deadlock; `queue.SimpleQueue.put` is safe here",
-            ),
-            Self::Logging => (
-                "signal handler logs",
-                "logging takes locks and writes to buffered streams: it may block or fail when re-entered",
-            ),
-            Self::Printing => (
-                "signal handler writes to a buffered stream",
-                "RuntimeError: reentrant call, when it interrupts another write",
-            ),
-        }
-    }
-}
-
-fn misuses(program: &Program, function: FuncId) -> impl Iterator<Item = (Span, Misuse)> {
-    let (module, local) = program.func_local(function);
-    program.module(module).facts.events_of(local).iter().filter_map(move |event| {
-        let EventKind::Call(call) = event.kind else { return None };
-        let misuse = Misuse::of(program.library_callee(module, call)?)?;
-        Some((program.span(module, event.range), misuse))
+        _ => false,
     })
 }
 
-/// Whether a function on the way from the handler does the same: one cure for both.
-fn is_misused_above(cx: &RuleContext<'_>, id: FuncId, root: RootId, misuse: Misuse) -> bool {
-    let way = cx.program.path_from_root(id, root);
-    way.iter().any(|(_, site)| misuses(cx.program, site.caller).any(|(_, other)| other == misuse))
+fn is_default(program: &Program, module: ModuleId, handler: TermId) -> bool {
+    let defaults = [qual!("signal.SIG_DFL"), qual!("signal.SIG_IGN"), qual!("signal.default_int_handler")];
+    matches!(program.kind(module, handler), Kind::Lib(name) if defaults.contains(&name))
 }
 
-/// Whether the handler leaves for good: what it interrupts never goes on.
-fn ends_process(cx: &RuleContext<'_>, id: FuncId) -> bool {
-    let (_, function) = cx.program.func_local(id);
-    cx.events(function).any(|(_, event)| match event.kind {
-        EventKind::Call(call) => is_exit(cx, call),
+/// Whether a handler leaves for good: what it interrupts never goes on.
+fn ends_process(program: &Program, id: FuncId) -> bool {
+    let (module, function) = program.func_local(id);
+    program.module(module).facts.events_of(function).iter().any(|event| match event.kind {
+        EventKind::Call(call) => is_exit(program, module, call),
         EventKind::Raise(_) => true,
         _ => false,
     })
 }
 
-fn is_exit(cx: &RuleContext<'_>, call: CallIx) -> bool {
+/// Whether a handler ends the process, or calls a function on its way that does: `super().handle(signum, frame)`.
+fn leaves(program: &Program, id: FuncId, depth: usize) -> bool {
+    const MAX_DEPTH: usize = 2;
+    let (module, function) = program.func_local(id);
+    let facts = &program.module(module).facts;
+    ends_process(program, id)
+        || depth < MAX_DEPTH
+            && facts.events_of(function).iter().any(|event| match event.kind {
+                // Whatever happens on the way, this comes.
+                EventKind::Call(call) if matches!(facts.ctxs[event.ctx.index()].kind, CtxKind::Body(_)) => {
+                    match program.callee(module, call) {
+                        Callee::Function(callee, _) => leaves(program, callee, depth + 1),
+                        _ => false,
+                    }
+                }
+                _ => false,
+            })
+}
+
+fn is_exit(program: &Program, module: ModuleId, call: CallIx) -> bool {
     let exits = [qual!("sys.exit"), qual!("os._exit"), qual!("builtins.exit"), qual!("builtins.quit"), qual!("os.abort")];
-    cx.program.library_callee(cx.module, call).is_some_and(|name| exits.contains(&name))
+    program.library_callee(module, call).is_some_and(|name| exits.contains(&name))
 }
 
 fn describe(cx: &RuleContext<'_>, function: FuncId, root: RootId, misdeed: Misdeed) -> Finding {

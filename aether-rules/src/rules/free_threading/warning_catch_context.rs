@@ -6,7 +6,7 @@ use crate::facts::{CallIx, CtxKind, EventKind, FuncIx, Qual, Term};
 use crate::link::{FuncId, ThreadOf, Visit};
 use crate::settings::{PythonVersion, TargetBuilds};
 use crate::source::Span;
-use crate::{Confidence, Finding, Findings, RuleContext};
+use crate::{Confidence, Finding, Findings, RuleContext, usage};
 
 declare_rule! {
     /// ## What it does
@@ -49,7 +49,8 @@ declare_rule! {
     ///
     /// ## Limits
     /// Without a thread that reaches it the finding has low confidence (`--all`). On free-threaded builds of 3.14 and
-    /// later the filters are context-local by default, and the rule is silent when only those are the target.
+    /// later the filters are context-local by default, and the rule is silent when only those are the target. An `await`
+    /// inside has low confidence in the coroutines of a command line (`cli`, `commands`, `__main__`).
     ///
     /// ## References
     /// - [warnings: concurrent safety of context managers](https://docs.python.org/3/library/warnings.html#concurrent-safety-of-context-managers)
@@ -82,11 +83,13 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
             }
             let hazard = hazard(cx, function, id, call);
             let confidence = match hazard {
+                // Whoever typed the command waits for it, and the filters go with the process.
+                Hazard::Await(_) if usage::is_command_line(cx.program, cx.module) => Confidence::Low,
                 Hazard::Thread(_) | Hazard::Await(_) => Confidence::High,
                 Hazard::Unproven => Confidence::Low,
             };
             if findings.wants(confidence) {
-                findings.report(describe(cx, id, cx.span(event.range), what, &hazard));
+                findings.report(describe(cx, id, (cx.span(event.range), confidence), what, &hazard));
             }
         }
     }
@@ -140,20 +143,20 @@ fn await_inside(cx: &RuleContext<'_>, function: FuncIx, call: CallIx) -> Option<
     inside.next().map(|event| cx.span(event.range))
 }
 
-fn describe(cx: &RuleContext<'_>, function: FuncId, span: Span, what: &str, hazard: &Hazard) -> Finding {
+fn describe(cx: &RuleContext<'_>, function: FuncId, (span, confidence): (Span, Confidence), what: &str, hazard: &Hazard) -> Finding {
     let finding = match hazard {
         Hazard::Thread(visit) => {
             let thread = cx.program.root_name(visit.root);
-            let finding = Finding::new(span, Confidence::High, format!("`{what}` changes process-wide filters on a thread"))
+            let finding = Finding::new(span, confidence, format!("`{what}` changes process-wide filters on a thread"))
                 .label("saved and restored for every thread of the process")
                 .on_thread(thread.clone());
             evidence::on_thread(cx.program, finding, function, ThreadOf::Root(visit.root))
                 .note(format!("the {thread} runs this while others do too"))
         }
-        Hazard::Await(at) => Finding::new(span, Confidence::High, format!("`{what}` spans an `await`"))
+        Hazard::Await(at) => Finding::new(span, confidence, format!("`{what}` spans an `await`"))
             .label("other tasks run with these filters, and may restore theirs in between")
             .evidence(crate::finding::Evidence::new(crate::finding::EvidenceRole::CallPath, *at, "other tasks run here")),
-        Hazard::Unproven => Finding::new(span, Confidence::Low, format!("`{what}` is not thread-safe"))
+        Hazard::Unproven => Finding::new(span, confidence, format!("`{what}` is not thread-safe"))
             .label("saves and restores process-wide filters")
             .note("no thread that reaches this is started in the analysed code; it is real once two threads do"),
     };

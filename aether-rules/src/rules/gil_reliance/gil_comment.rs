@@ -36,7 +36,7 @@ declare_rule! {
     /// English phrases only, one sentence at a time. Remarks about releasing or holding the GIL are fine, and so are those
     /// that say it does not protect. A claim quoted to be refuted in the next sentence is reported; a claim that
     /// does not name the GIL is not. A claim about one step that is atomic without the GIL, too (a reference read, an
-    /// `append`), is shown under `--all` only. Docstrings are not read.
+    /// `append`, a `copy()`), and one that calls the loss acceptable, are shown under `--all` only. Docstrings are not read.
     ///
     /// ## References
     /// - [What is the global interpreter lock?](https://docs.python.org/3/glossary.html#term-global-interpreter-lock)
@@ -145,7 +145,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     for comment in &cx.facts().comments {
         let CommentKind::Gil { sentence } = &comment.kind else { continue };
         if is_claim(sentence) && sentence != last {
-            let confidence = if names_one_step(sentence) { Confidence::Low } else { Confidence::High };
+            let confidence = if asks_little(sentence) { Confidence::Low } else { Confidence::High };
             findings.report(
                 Finding::new(cx.span(comment.range), confidence, "this comment trusts the GIL to protect data")
                     .label("the GIL changes hands between any two bytecodes, and free-threaded builds have none")
@@ -174,15 +174,21 @@ const SINGLE_STEPS: &[&str] = &[
     "appending",
     "deque.append",
     "deque.popleft",
+    "dict.get",
+    "dict.copy",
+    ".copy()",
 ];
+
+/// Words of an author who knows what may be lost, and does not mind.
+const ACCEPTED: &[&str] = &["acceptable", "good enough", "harmless", "best effort", "best-effort"];
 
 /// What makes several steps of it.
 const SEVERAL_STEPS: &[&str] = &["then", "check", "test", "increment", "+=", "iterat", "loop", "update"];
 
-/// Whether a sentence names the one step it means, and that step needs no GIL.
-fn names_one_step(sentence: &str) -> bool {
+/// Whether a sentence names the one step it means, which needs no GIL, or says that losing something is fine.
+fn asks_little(sentence: &str) -> bool {
     let has = |words: &&str| sentence.contains(*words);
-    SINGLE_STEPS.iter().any(has) && !SEVERAL_STEPS.iter().any(has)
+    ACCEPTED.iter().any(has) || SINGLE_STEPS.iter().any(has) && !SEVERAL_STEPS.iter().any(has)
 }
 
 /// Whether a sentence says that the GIL protects.

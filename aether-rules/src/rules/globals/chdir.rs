@@ -44,9 +44,10 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// A context manager that a library (not its tests or scripts) enters itself and that goes there and back around
+    /// A context manager that a library (not its tests, scripts, imports, or a program in it without threads) enters itself and that goes there and back around
     /// its callers' code has medium confidence; any other function that no known thread reaches has low (`--all`). A
     /// directory changed by a library or by C code is not seen.
+    /// What comes after a fork whose parent has left is the child's.
     ///
     /// ## References
     /// - [contextlib.chdir: "not thread-safe"](https://docs.python.org/3/library/contextlib.html#contextlib.chdir)
@@ -63,6 +64,7 @@ const SUBJECT: Subject = Subject {
     builds: "all builds and versions: the operating system keeps one working directory per process",
     help: "use absolute paths, `cwd=` for a child process, or `dir_fd=`",
     lasting: Confidence::High,
+    mild: &[],
 };
 
 const CALLS: &[(Qual, &str)] = &[

@@ -43,10 +43,11 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// A context manager that a library (not its tests or scripts) enters itself and that sets and restores variables
+    /// A context manager that a library (not its tests, scripts, imports, or a program in it without threads) enters itself and that sets and restores variables
     /// around its callers' code has medium confidence; any other function that no known thread reaches has low
     /// (`--all`). `os.environ` handed to another function as a plain dict is not followed. A lock around the change is
     /// accepted, although C code that reads the environment does not take it.
+    /// A copy of one variable to another name is low, too, and so is what a thread does that is started and waited for before anything else runs.
     ///
     /// ## References
     /// - [gh-127081: environment functions are not thread-safe](https://github.com/python/cpython/issues/127081)
@@ -63,6 +64,7 @@ const SUBJECT: Subject = Subject {
     builds: "all builds and versions; C code that reads the environment does not hold the GIL",
     help: "give the variables to those who need them: `env={**os.environ, …}` for a child process, a parameter for a function",
     lasting: Confidence::Low,
+    mild: &[],
 };
 
 const SETTING: &str = "the environment";

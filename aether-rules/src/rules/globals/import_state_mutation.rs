@@ -48,10 +48,11 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// A context manager that a library (not its tests or scripts) enters itself and that changes and restores the
+    /// A context manager that a library (not its tests, scripts, imports, or a program in it without threads) enters itself and that changes and restores the
     /// state around its callers' code has medium confidence; any other function that no known thread reaches has low
     /// (`--all`). Functions of libraries that change the state inside (`site.addsitedir`) are not seen; that a new name
     /// in `sys.modules` is nobody else's cannot be proven.
+    /// Low, too: one entry of `sys.path` put in and taken out unconditionally, and an empty module.
     ///
     /// ## References
     /// - [runpy: "not thread-safe"](https://docs.python.org/3/library/runpy.html)
@@ -68,6 +69,7 @@ const SUBJECT: Subject = Subject {
     builds: "all builds and versions: the import state belongs to the interpreter",
     help: "change it once, before threads start; load single files with `importlib.util.spec_from_file_location`; run scripts in a child process",
     lasting: Confidence::High,
+    mild: &[],
 };
 
 const CALLS: &[(Qual, (&str, &str))] = &[

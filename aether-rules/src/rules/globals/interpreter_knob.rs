@@ -48,9 +48,9 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// A context manager that a library (not its tests or scripts) enters itself and that turns a knob and turns it
+    /// A context manager that a library (not its tests, scripts, imports, or a program in it without threads) enters itself and that turns a knob and turns it
     /// back around its callers' code has medium confidence; any other function that no known thread reaches has low
-    /// (`--all`). A `decimal.Context` of one's own that is installed in several threads is not seen.
+    /// (`--all`). So has a pause of the collector: an overlap ends it early, no more. A `decimal.Context` of one's own that is installed in several threads is not seen.
     ///
     /// ## References
     /// - [sys.setrecursionlimit](https://docs.python.org/3/library/sys.html#sys.setrecursionlimit)
@@ -67,6 +67,7 @@ const SUBJECT: Subject = Subject {
     builds: "all builds and versions: the setting belongs to the interpreter",
     help: "set it once, before threads start",
     lasting: Confidence::Low,
+    mild: &["the garbage collector"],
 };
 
 const CALLS: &[(Qual, (&str, &str))] = &[

@@ -45,7 +45,7 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// A context manager that a library (not its tests or scripts) enters itself and that changes and restores a
+    /// A context manager that a library (not its tests, scripts, imports, or a program in it without threads) enters itself and that changes and restores a
     /// setting around its callers' code has medium confidence; any other function that no known thread reaches has low
     /// (`--all`). That the new value is the old one is not seen. Globals of the program's own modules are for `AET612`.
     ///
@@ -64,6 +64,7 @@ const SUBJECT: Subject = Subject {
     builds: "all builds and versions: the setting belongs to the process",
     help: "set it once before threads start, or use a setting of the single object: `sock.settimeout`, `os.open(…, mode)`, `ZoneInfo`, a formatter with its own locale",
     lasting: Confidence::Low,
+    mild: &[],
 };
 
 /// Function, what it sets.

@@ -45,9 +45,10 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// A context manager that a library (not its tests or scripts) enters itself and that redirects and restores around
+    /// A context manager that a library (not its tests, scripts, imports, or a program in it without threads) enters itself and that redirects and restores around
     /// its callers' code has medium confidence; any other function that no known thread reaches has low (`--all`).
     /// Replacing the file descriptor (`os.dup2`) is not seen. That nothing else prints meanwhile cannot be proven.
+    /// A stream wrapped once, for good, is low, too.
     ///
     /// ## References
     /// - [contextlib.redirect_stdout: "not suitable for use in library code and most threaded applications"](https://docs.python.org/3/library/contextlib.html#contextlib.redirect_stdout)
@@ -63,6 +64,7 @@ const SUBJECT: Subject = Subject {
     builds: "all builds and versions: `sys.stdout` and its kin are attributes of one module",
     help: "write to the stream you mean: `print(…, file=out)`, a logger, or `capture_output=` for a child process",
     lasting: Confidence::Low,
+    mild: &[],
 };
 
 const CONTEXTS: &[(Qual, (&str, &str))] = &[

@@ -6,9 +6,9 @@ use crate::facts::{Const, EventIx, EventKind, FuncIx, Term, TermId};
 use crate::finding::{Evidence, EvidenceRole};
 use crate::global_change::{self, GlobalChange, How};
 use crate::library;
-use crate::link::{CallSite, FuncId, Place, PlaceRoot, ThreadOf, Visit};
+use crate::link::{FuncId, Place, PlaceRoot, ThreadOf, Visit};
 use crate::process_state;
-use crate::{Confidence, Finding, Findings, RuleContext, sym};
+use crate::{Confidence, Finding, Findings, RuleContext, sym, usage};
 
 declare_rule! {
     /// ## What it does
@@ -55,7 +55,8 @@ declare_rule! {
     /// ## Limits
     /// Medium confidence in a library's public context managers, high where a known thread enters it, low elsewhere
     /// (`--all`), as for an element whose key is made on the spot (a pair with a descriptor). Counters (`depth += 1` … `depth -= 1`) restore nothing of another thread's and are for `AET101`. A global
-    /// changed more than two calls away is not seen.
+    /// changed more than two calls away is not seen. Low, too, is one that only tests or imports enter, and one that
+    /// nobody enters while the rest of the library uses its module without naming it.
     ///
     /// ## References
     /// - [PEP 567: context variables](https://peps.python.org/pep-0567/)
@@ -99,11 +100,26 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
 }
 
 /// Whether anybody may enter the context manager at any time: a library offers it, and not only its own modules enter
-/// it while they are imported.
+/// it while they are imported, or its tests.
 fn is_offered(cx: &RuleContext<'_>, id: FuncId) -> bool {
-    let sites = cx.program.callers(id);
-    let at_import = |site: &CallSite| cx.program.function(site.caller).parent.is_none();
-    library::is_public(cx.program, id) && (sites.is_empty() || !sites.iter().all(at_import))
+    library::is_public(cx.program, id) && is_entered_at_large(cx, id, 0)
+}
+
+fn is_entered_at_large(cx: &RuleContext<'_>, id: FuncId, depth: usize) -> bool {
+    const MAX_DEPTH: usize = 3;
+    let program = cx.program;
+    let sites = program.callers(id);
+    if sites.is_empty() {
+        return !usage::is_unused(program, id);
+    }
+    sites.iter().any(|site| {
+        let (module, function) = program.func_local(site.caller);
+        // One that another one is made of is offered as far as that is.
+        let is_part = module == cx.module && process_state::is_context_manager(cx, function);
+        library::is_library(program, module)
+            && !usage::is_import_time(program, site.caller)
+            && (!is_part || depth >= MAX_DEPTH || is_entered_at_large(cx, site.caller, depth + 1))
+    })
 }
 
 fn swaps(cx: &RuleContext<'_>, function: FuncIx, id: FuncId) -> Vec<Swap> {

@@ -66,6 +66,7 @@ const SUBJECT: Subject = Subject {
     builds: "up to 3.13: all builds; 3.14 and later: builds with the GIL (free-threaded ones keep the filters per context)",
     help: "set filters once, before threads start; a library gives warnings and leaves the filters to the program",
     lasting: Confidence::Low,
+    mild: &[],
 };
 
 const SETTING: &str = "the warning filters";

@@ -8,6 +8,10 @@ use crate::link::{Callee, FuncId, Kind, LockId, PlaceRoot};
 use crate::model::{LockKind, Role};
 use crate::{Confidence, Finding, Findings, RuleContext, sym};
 
+use leak::Leak;
+
+mod leak;
+
 declare_rule! {
     /// ## What it does
     /// Reports `acquire()` of a lock that is not released on every way out of the function: an exception between the two
@@ -45,7 +49,7 @@ declare_rule! {
     /// A release in another function counts as the other half of a hand-off, and so do two releases in a row: somebody
     /// else took the lock meanwhile. A lock that is a variable of the function itself is shown under `--all` only: it is a
     /// gate for the threads the function starts. So is a lock that the function itself gives back only on errors, where it
-    /// hands out a closure or method that does. Assignments and reads are taken not to raise, calls and subscripts to
+    /// hands out a closure or method that does, or where the lock is a semaphore, whose slots others give back. Assignments and reads are taken not to raise, calls and subscripts to
     /// raise. A helper that can release is trusted to.
     ///
     /// ## References
@@ -55,20 +59,6 @@ declare_rule! {
         mentions: &[Sym::new("acquire")],
         family: Locks, level: Warning, since: "0.1.0", versions: "all", check: Some(check),
     }
-}
-
-/// How a lock may be left behind.
-enum Leak {
-    /// Nobody releases it, anywhere.
-    Never,
-    /// The function is left here.
-    Return(EventIx),
-    /// Only what follows this is released.
-    Skip(EventIx),
-    /// Something raises here.
-    Raise(EventIx),
-    /// It is released when something fails, and only then.
-    OnlyOnError(EventIx),
 }
 
 /// One acquisition and what the function does with the lock.
@@ -91,7 +81,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
             let on_thread = cx.program.thread_visits(function).next().is_some();
             let confidence = match leak {
                 _ if acquire.is_gate(function) => Confidence::Low,
-                Leak::OnlyOnError(_) if acquire.is_passed_on() => Confidence::Low,
+                Leak::OnlyOnError(_) if acquire.is_passed_on() || acquire.is_slot() => Confidence::Low,
                 Leak::Never => Confidence::Medium,
                 _ if on_thread => Confidence::High,
                 _ => Confidence::Medium,
@@ -182,10 +172,20 @@ impl<'a> Acquire<'a> {
         let facts = self.cx.facts();
         let &last = finals.first()?;
         let outer = facts.ctx_chain(last).skip(1).take_while(|(at, _)| *at != self.ctx);
-        let mut tests = outer.filter(|(_, ctx)| matches!(ctx.kind, CtxKind::Branch(..)) && !self.is_own_test(ctx.kind));
+        let leads_past = |kind| !self.is_own_test(kind) && !self.is_released_otherwise(kind);
+        let mut tests = outer.filter(|(_, ctx)| matches!(ctx.kind, CtxKind::Branch(..)) && leads_past(ctx.kind));
         let (test, _) = tests.next()?;
         let mut inside = self.cx.events(self.local).filter(|(at, event)| *at > self.at && facts.ctx_within(event.ctx, test));
         inside.next().map(|(at, _)| Leak::Skip(at))
+    }
+
+    /// Whether the other way out of a test releases the lock, too: `if done: lock.release(); return`.
+    fn is_released_otherwise(&self, kind: CtxKind) -> bool {
+        let facts = self.cx.facts();
+        let CtxKind::Branch(test, way) = kind else { return false };
+        let is_other = |kind| matches!(kind, CtxKind::Branch(other, arm) if other.same(test) && arm != way);
+        let is_there = |event: Event| facts.ctx_chain(event.ctx).any(|(_, ctx)| is_other(ctx.kind));
+        self.releases().any(|(at, event)| at > self.at && is_there(event))
     }
 
     /// Whether a test asks for the result of the acquisition itself.
@@ -218,6 +218,12 @@ impl<'a> Acquire<'a> {
         let PlaceRoot::Cell(module, var) = self.cx.program.lock(self.lock).place.root else { return false };
         let facts = &self.cx.program.module(module).facts;
         matches!(facts.var_scope(var), ScopeKind::Function(owner) if self.cx.program.func_id(module, owner) == function)
+    }
+
+    /// Whether it counts places that are taken here and given back elsewhere, when the work is done.
+    fn is_slot(&self) -> bool {
+        let place = self.cx.program.lock(self.lock).place;
+        self.cx.program.place_kind(place).role() == Some(Role::Lock(LockKind::Semaphore))
     }
 
     /// Whether what the function hands out after the acquisition, a closure or a method, gives the lock back.
@@ -322,20 +328,13 @@ impl<'a> Acquire<'a> {
             Term::Attr(base, name) => is_lock(arg.value) || (name == sym!("release") && is_lock(base)),
             _ => false,
         });
-        let is_token = program.place_kind(program.lock(self.lock).place).role() == Some(Role::Lock(LockKind::Semaphore));
-        elsewhere || passed || is_token
+        elsewhere || passed || self.is_slot()
     }
 
     fn describe(&self, event: Event, leak: &Leak, confidence: Confidence) -> Finding {
         let name = self.cx.program.lock_name(self.lock);
         let span = |at: &EventIx| self.cx.span(self.cx.facts().events[at.index()].range);
-        let (message, label) = match leak {
-            Leak::Never => (format!("`{name}` is acquired, and nobody ever releases it"), "the next thread that needs it waits for ever"),
-            Leak::Return(_) => (format!("`{name}` is not released on every way out"), "stays held when the function is left early"),
-            Leak::Skip(_) => (format!("`{name}` is not released on every way out"), "stays held where the `finally` is not reached"),
-            Leak::Raise(_) => (format!("`{name}` is not released when something raises"), "stays held after an exception"),
-            Leak::OnlyOnError(_) => (format!("`{name}` is only released when something raises"), "stays held when all goes well"),
-        };
+        let (message, label) = leak.words(&name);
         let finding = Finding::new(self.cx.span(event.range), confidence, message).label(label);
         let finding = match leak {
             Leak::Never => finding,

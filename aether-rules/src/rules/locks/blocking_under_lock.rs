@@ -6,7 +6,7 @@ use crate::declare_rule;
 use crate::evidence::{self, locks as show};
 use crate::facts::{CtxIx, CtxKind, EventIx, EventKind, ModuleFacts, Qual, Term, TermId};
 use crate::finding::EvidenceRole;
-use crate::link::{FuncId, Held, LockId, Owner, RootId, Taken, Wait};
+use crate::link::{Callee, FuncId, Held, LockId, Owner, RootId, Taken, Wait};
 use crate::model::{Awaits, LockKind, Role};
 use crate::source::Span;
 use crate::{Confidence, Finding, Findings, RuleContext};
@@ -68,7 +68,8 @@ declare_rule! {
     /// ## Limits
     /// A lock whose purpose is to make a slow device slow for one at a time is held while waiting on purpose: waits
     /// for time, processes and the network are therefore of low confidence. What methods of unknown objects wait for
-    /// is unknown. Waits with a timeout are not reported.
+    /// is unknown. Waits with a timeout are not reported. Of the calls that lead from one lock to one wait the first is
+    /// reported.
     ///
     /// ## References
     /// - [threading.Thread.join](https://docs.python.org/3/library/threading.html#threading.Thread.join)
@@ -91,8 +92,17 @@ enum Reason {
     Slow,
 }
 
+/// What is known of the module so far.
+#[derive(Default)]
+struct Known {
+    /// The endless waits of functions that were looked at.
+    waits: FxHashMap<FuncId, Vec<Wait>>,
+    /// What has been said: lock, and wait below a call.
+    reported: Vec<(LockId, Span)>,
+}
+
 fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
-    let mut waits: FxHashMap<FuncId, Vec<Wait>> = FxHashMap::default();
+    let mut known = Known::default();
     for (_, function) in cx.functions() {
         for wait in cx.program.endless_waits(function) {
             let held = match wait.awaits {
@@ -106,7 +116,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
             }
         }
         if cx.program.may_hold(function) {
-            through_calls(cx, function, &mut waits, findings);
+            through_calls(cx, function, &mut known, findings);
         }
     }
     pools(cx, findings);
@@ -130,30 +140,32 @@ fn excludes(cx: &RuleContext<'_>, lock: LockId) -> bool {
 }
 
 /// Waits for threads in functions that are called with a lock held.
-fn through_calls(cx: &RuleContext<'_>, function: FuncId, waits: &mut FxHashMap<FuncId, Vec<Wait>>, findings: &mut Findings<'_>) {
+fn through_calls(cx: &RuleContext<'_>, function: FuncId, known: &mut Known, findings: &mut Findings<'_>) {
     let (_, local) = cx.program.func_local(function);
     for (at, event) in cx.events(local) {
         let EventKind::Call(call) = event.kind else { continue };
-        let callee = cx.program.callee(cx.module, call);
-        if matches!(callee, crate::link::Callee::Opaque | crate::link::Callee::Lib(_)) {
+        if matches!(cx.program.callee(cx.module, call), Callee::Opaque | Callee::Lib(_)) {
             continue;
         }
         let held: Vec<Held> = cx.program.holding(function, Some(at), event.ctx).into_iter().filter(|one| excludes(cx, one.lock)).collect();
         if held.is_empty() {
             continue;
         }
-        let targets = cx.program.expand(callee).into_iter();
+        let targets = cx.program.run_by(cx.module, call).into_iter();
         let mut pending: Vec<(FuncId, Vec<(Span, FuncId)>)> =
-            targets.map(|(target, _)| (target, vec![(cx.span(event.range), target)])).collect();
+            targets.map(|target| (target, vec![(cx.span(event.range), target)])).collect();
         let mut seen: FxHashSet<FuncId> = FxHashSet::default();
         while let Some((callee, path)) = pending.pop() {
             let flags = cx.program.function(callee).flags;
             if !seen.insert(callee) || flags.is_async || flags.is_generator {
                 continue;
             }
-            for wait in waits.entry(callee).or_insert_with(|| cx.program.endless_waits(callee)).iter() {
-                if matches!(wait.awaits, Awaits::Thread | Awaits::Executor | Awaits::Future) {
-                    report(cx, &held, (wait, cx.span(event.range), &path), findings);
+            for wait in known.waits.entry(callee).or_insert_with(|| cx.program.endless_waits(callee)).iter() {
+                let of_threads = matches!(wait.awaits, Awaits::Thread | Awaits::Executor | Awaits::Future);
+                // One lock and one wait are one deadlock, however many calls lead from the one to the other.
+                let pair = (held[0].lock, wait.span);
+                if of_threads && !known.reported.contains(&pair) && report(cx, &held, (wait, cx.span(event.range), &path), findings) {
+                    known.reported.push(pair);
                 }
             }
             if path.len() < MAX_CALLS {
@@ -170,7 +182,7 @@ fn callees(cx: &RuleContext<'_>, function: FuncId, path: &[(Span, FuncId)]) -> V
     let mut found = Vec::new();
     for event in facts.events_of(local) {
         let EventKind::Call(call) = event.kind else { continue };
-        for (target, _) in cx.program.expand(cx.program.callee(module, call)) {
+        for target in cx.program.run_by(module, call) {
             let mut longer = path.to_vec();
             longer.push((cx.program.span(module, event.range), target));
             found.push((target, longer));
@@ -205,14 +217,15 @@ fn pools(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     }
 }
 
-fn report(cx: &RuleContext<'_>, held: &[Held], at: (&Wait, Span, &[(Span, FuncId)]), findings: &mut Findings<'_>) {
+/// Whether there was anything to report.
+fn report(cx: &RuleContext<'_>, held: &[Held], at: (&Wait, Span, &[(Span, FuncId)]), findings: &mut Findings<'_>) -> bool {
     let (wait, span, path) = at;
     let own = own_lock(cx, wait);
     let others: Vec<&Held> = held.iter().filter(|one| Some(one.lock) != own).collect();
     let best = others.iter().filter_map(|one| Some((*one, reason(cx, one, wait)?))).min_by_key(|(_, reason)| rank(reason));
-    let Some((one, reason)) = best else { return };
+    let Some((one, reason)) = best else { return false };
     if (!path.is_empty() && matches!(reason, Reason::Slow)) || !findings.wants(confidence(&reason)) {
-        return;
+        return false;
     }
     let what = match path.first() {
         Some(&(_, callee)) => format!("`{}`", cx.program.function_name(callee)),
@@ -226,6 +239,7 @@ fn report(cx: &RuleContext<'_>, held: &[Held], at: (&Wait, Span, &[(Span, FuncId
         finding = show::add(finding, EvidenceRole::OtherAccess, wait.span, "waits here");
     }
     findings.report(finding);
+    true
 }
 
 /// The lock that a condition gives away while it waits.

@@ -55,7 +55,8 @@ declare_rule! {
     /// ## Limits
     /// Two instances of one class are not told apart, so `with a.lock, b.lock` in the order of the arguments is not
     /// seen, and locks in containers have no identity. A third lock held on both paths makes the order harmless, and
-    /// so does an attempt with a timeout: neither is reported.
+    /// so does an attempt with a timeout: neither is reported. Where no thread is known and a parameter decides whether
+    /// one of the locks is taken, the finding has low confidence (`--all`).
     ///
     /// ## References
     /// - [Deadlock: circular wait](https://en.wikipedia.org/wiki/Deadlock_(computer_science)#Individually_necessary_and_jointly_sufficient_conditions_for_deadlock)
@@ -87,6 +88,8 @@ fn confidence(cx: &RuleContext<'_>, cycle: &LockCycle) -> Option<Confidence> {
     match threads[..] {
         _ if cycle.is_vague() => Some(Confidence::Low),
         [ThreadOf::Root(root)] if !is_parallel(root) => None,
+        // No thread is known, and a parameter decides whether the lock is taken: the caller may know better.
+        [] | [ThreadOf::Main] if cycle.edges.iter().any(|edge| edge.taken.conditional) => Some(Confidence::Low),
         [] | [ThreadOf::Main] => Some(Confidence::Medium),
         _ => Some(Confidence::High),
     }

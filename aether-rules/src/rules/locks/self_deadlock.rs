@@ -2,8 +2,8 @@
 
 use crate::declare_rule;
 use crate::evidence::locks as show;
-use crate::facts::{CtxIx, CtxKind, Term, TermId};
-use crate::link::{FuncId, Nested, Owner, Place, Via};
+use crate::facts::{Arm, Comparison, Const, CtxIx, CtxKind, Term, TermId};
+use crate::link::{FuncId, Nested, Owner, Place, PlaceRoot, Via};
 use crate::model::{LockKind, Role};
 use crate::{Confidence, Finding, Findings, RuleContext};
 
@@ -61,7 +61,8 @@ declare_rule! {
     /// ## Limits
     /// The lock of another instance of the same class is another lock, so a cycle of objects that leads back to the
     /// first is not seen. What stored callbacks do is unknown. An acquisition that can fail (`blocking=False`, a
-    /// timeout) does not hang, and one that first asks who holds the lock is trusted.
+    /// timeout) does not hang, and one that first asks who holds the lock is trusted. Where functions on the way take the lock
+    /// only while something global is missing (`if cls._instance is None`), the finding has low confidence (`--all`).
     ///
     /// ## References
     /// - [threading: lock objects](https://docs.python.org/3/library/threading.html#lock-objects)
@@ -111,6 +112,7 @@ fn confidence(cx: &RuleContext<'_>, nested: &Nested) -> Option<Confidence> {
     Some(match nested.taken.via {
         Via::Here(_) => Confidence::High,
         Via::Call(..) if is_tested_on_both_sides(cx, nested) => Confidence::Low,
+        Via::Call(..) if is_lazy(cx, nested) => Confidence::Low,
         Via::Call(..) if nested.taken.conditional => Confidence::Medium,
         Via::Call(..) => Confidence::High,
     })
@@ -135,6 +137,45 @@ fn is_tested_on_both_sides(cx: &RuleContext<'_>, nested: &Nested) -> bool {
     }
     let Some((callers, below)) = tested.split_first() else { return false };
     callers.iter().any(|place| below.iter().flatten().any(|other| other == place))
+}
+
+/// Whether the lock is only taken to make what everybody finds there afterwards: `if _instance is None: create()`. Who
+/// gets there with the lock held has it made, or would hang on the very first call.
+fn is_lazy(cx: &RuleContext<'_>, nested: &Nested) -> bool {
+    let mut at = nested.taken;
+    while let Via::Call(_, callee, index) = at.via {
+        let below = cx.program.taken_by(callee)[index as usize];
+        let (function, ctx) = match below.via {
+            Via::Here(acquisition) => (acquisition.function, acquisition.ctx),
+            Via::Call(site, ..) => (site.caller, site.ctx),
+        };
+        if is_first_time(cx, function, ctx) {
+            return true;
+        }
+        at = below;
+    }
+    false
+}
+
+/// Whether a step is only taken while something global is still missing.
+fn is_first_time(cx: &RuleContext<'_>, function: FuncId, ctx: CtxIx) -> bool {
+    let (module, local) = cx.program.func_local(function);
+    let facts = &cx.program.module(module).facts;
+    let is_global = |term: TermId| {
+        let place = cx.program.place(module, local, term);
+        place.is_some_and(|(place, _)| matches!(place.root, PlaceRoot::Global(..) | PlaceRoot::ClassAttr(..)))
+    };
+    let is_none = |term: TermId| facts.terms.get(term) == Term::Const(Const::None);
+    facts.ctx_chain(ctx).any(|(_, ctx)| {
+        let CtxKind::Branch(test, arm) = ctx.kind else { return false };
+        match (facts.terms.get(test), arm) {
+            (Term::Compare(Comparison::Is, place, none), Arm::Then) => is_none(none) && is_global(place),
+            (Term::Compare(Comparison::IsNot, place, none), Arm::Else) => is_none(none) && is_global(place),
+            (Term::Not(place), Arm::Then) => is_global(place),
+            (Term::Name(_) | Term::Attr(..), Arm::Else) => is_global(test),
+            _ => false,
+        }
+    })
 }
 
 /// The places that the tests around a step read.

@@ -37,7 +37,7 @@ declare_rule! {
     ///
     /// ## Limits
     /// Module level, which runs once, is left out. A lock that is passed on, returned, stored or used by a nested function counts as shared. A property that makes
-    /// a new lock each time is not seen.
+    /// a new lock each time is not seen. A condition that is waited for with a limit is a way to sleep, and accepted.
     ///
     /// ## References
     /// - [threading: lock objects](https://docs.python.org/3/library/threading.html#lock-objects)
@@ -97,7 +97,20 @@ fn private_lock(cx: &RuleContext<'_>, var: VarIx) -> Option<CallIx> {
     }
     let names: Vec<TermId> = (1..facts.terms.len()).map(TermId::at).filter(|&term| facts.var_of(term) == Some(var)).collect();
     let taken = names.iter().any(|&name| is_taken(cx, function, name));
-    (taken && !names.iter().any(|&name| leaves(cx, name))).then_some(call)
+    let is_timer = names.iter().any(|&name| is_waited_on(cx, function, name));
+    (taken && !is_timer && !names.iter().any(|&name| leaves(cx, name))).then_some(call)
+}
+
+/// Whether it is a condition that is waited for with a limit: a way to sleep, which excludes nobody and is not meant to.
+fn is_waited_on(cx: &RuleContext<'_>, function: FuncIx, name: TermId) -> bool {
+    let facts = cx.facts();
+    cx.events(function).any(|(_, event)| match event.kind {
+        EventKind::Call(call) => {
+            let waits = facts.callee_name(call) == Some(sym!("wait")) && facts.receiver_of(call) == name;
+            waits && facts.arg(call, 0, sym!("timeout")).is_some()
+        }
+        _ => false,
+    })
 }
 
 fn is_taken(cx: &RuleContext<'_>, function: FuncIx, name: TermId) -> bool {

@@ -44,7 +44,8 @@ declare_rule! {
     ///
     /// ## Limits
     /// Silent after a test that mentions `threading.main_thread()`, whatever it compares, and where `ValueError` (or
-    /// `RuntimeError`, for loops) is caught. A library that installs a handler inside is not seen.
+    /// `RuntimeError`, for loops) is caught, also around an earlier installation in the same function: what that puts back was
+    /// accepted before. A library that installs a handler inside is not seen.
     ///
     /// ## References
     /// - [signal: signals and threads](https://docs.python.org/3/library/signal.html#signals-and-threads)
@@ -74,9 +75,21 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
 
 /// Whether the way from the thread to the call is tested for the main thread, or expects to fail.
 fn is_guarded(cx: &RuleContext<'_>, id: FuncId, event: &Event, visit: &Visit) -> bool {
+    if puts_back(cx, id, event) {
+        return true;
+    }
     let path = cx.program.path_from_root(id, visit.root);
     let mut sites = path.into_iter().map(|(module, site)| (module, site.ctx)).chain([(cx.module, event.ctx)]);
     sites.any(|(module, ctx)| is_tested(cx, module, ctx) || expects_failure(cx, module, ctx))
+}
+
+/// Whether a function installed a handler before, and was ready for a refusal: what it puts back was accepted.
+fn puts_back(cx: &RuleContext<'_>, id: FuncId, event: &Event) -> bool {
+    let (module, function) = cx.program.func_local(id);
+    let mut earlier = cx.events(function).filter(|(_, other)| other.range.start() < event.range.start());
+    earlier.any(|(_, other)| {
+        crate::process_state::called(cx, &other, CALLS).is_some() && expects_failure(cx, module, other.ctx)
+    })
 }
 
 fn is_tested(cx: &RuleContext<'_>, module: ModuleId, ctx: CtxIx) -> bool {

@@ -2,7 +2,7 @@
 
 use crate::declare_rule;
 use crate::evidence;
-use crate::facts::{CallIx, EventKind, FuncIx, Qual, Term, TermId};
+use crate::facts::{CallIx, Const, EventKind, FuncIx, Qual, ScopeKind, Term, TermId};
 use crate::finding::{Evidence, EvidenceRole};
 use crate::link::{FuncId, ModuleId, Place, Program, RootId};
 use crate::model::RunsOn;
@@ -50,7 +50,8 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// The number of workers is not compared with the number of waiting tasks. Futures handed over as arguments and
+    /// The number of workers is not compared with the number of waiting tasks. A pool that the function makes itself is
+    /// another one in each call. A wait with a timeout is shown with `--all` only. Futures handed over as arguments and
     /// cycles over several pools are not followed.
     ///
     /// ## References
@@ -78,6 +79,9 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
             for (wait, submit) in waited_for(cx, event.kind) {
                 let Some(place) = pool_of(cx.program, cx.module, function, submit) else { continue };
                 let Some(&(_, root)) = pools.iter().find(|(pool, _)| *pool == place) else { continue };
+                if is_own_variable(cx, function, submit) {
+                    continue;
+                }
                 if !reported.contains(&wait) {
                     reported.push(wait);
                     findings.report(describe(cx, id, (wait, submit), place, root));
@@ -97,6 +101,22 @@ fn pools_that_run(program: &Program, function: FuncId) -> Vec<(Place, RootId)> {
         pools.extend(pool_of(program, module, by, started.call).map(|place| (place, visit.root)));
     }
     pools
+}
+
+/// Whether the pool is a variable of the function itself: every call of it, a recursive one too, makes another.
+fn is_own_variable(cx: &RuleContext<'_>, function: FuncIx, submit: CallIx) -> bool {
+    let facts = cx.facts();
+    facts.var_of(facts.receiver_of(submit)).is_some_and(|var| {
+        let is_made = |value: &TermId| matches!(facts.terms.get(*value), Term::Entered(_) | Term::Call(_));
+        facts.var_scope(var) == ScopeKind::Function(function) && facts.vars[var.index()].values.iter().all(is_made)
+    })
+}
+
+/// Whether a wait gives up some time: then there is no deadlock, and the caller learns that no worker was free.
+fn gives_up(cx: &RuleContext<'_>, wait: CallIx) -> bool {
+    let timeout = cx.facts().arg(wait, 0, sym!("timeout"));
+    cx.facts().callee_name(wait).is_some_and(|name| [sym!("result"), sym!("exception")].contains(&name))
+        && timeout.is_some_and(|arg| cx.facts().terms.get(arg.value) != Term::Const(Const::None))
 }
 
 /// The place of the executor that a `submit` or `map` is called on.
@@ -188,7 +208,8 @@ fn describe(
     let pool = cx.program.place_name(place);
     let thread = cx.program.root_name(root);
     let message = format!("a task of `{pool}` waits for another task of `{pool}`");
-    let mut finding = Finding::new(cx.span(cx.facts().calls[wait.index()].range), Confidence::High, message)
+    let confidence = if gives_up(cx, wait) { Confidence::Low } else { Confidence::High };
+    let mut finding = Finding::new(cx.span(cx.facts().calls[wait.index()].range), confidence, message)
         .label("occupies a worker; when all do, nobody runs what they wait for")
         .on_thread(thread);
     if wait != submit {
