@@ -55,14 +55,15 @@ declare_rule! {
     /// ## Limits
     /// A use is an attribute, a method or an element of the value. What is called or passed on as it is
     /// (`self.callback()`) is not seen, nor is a test behind another function's return value. Where no thread is known,
-    /// only a promise of thread safety for a value that methods other than `close` take away is believed; the rest is
-    /// shown under `--all`.
+    /// only a value that is taken away under a lock, and not by `close` and its like, is believed to be meant for several
+    /// threads; the rest is shown under `--all`.
     ///
     /// ## References
     /// - [Thread safety guarantees](https://docs.python.org/3/library/threadsafety.html)
     pub(crate) static CHECK_THEN_USE = {
         code: "AET120", name: "check-then-use", summary: "a value is found and used in separate steps",
-        family: Races, level: Warning, since: "0.1.0", versions: "all", check: Some(check),
+        family: Races, level: Warning, since: "0.1.0", versions: "all",
+        yields_to: &["AET201", "AET106"], check: Some(check),
     }
 }
 
@@ -94,10 +95,10 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
     if check.event == act.event || cx.program.tolerates(act.module, act.ctx, ERRORS) {
         return None;
     }
-    let sharing = cx.program.stale_sharing(act, |other| takes_away(cx, other))?;
+    let sharing = cx.program.stale_use(act, |other| takes_away(cx, other))?;
     let hazard = Hazard::new(cx, act, check, sharing);
-    let at_end = matches!(sharing, Sharing::Promised(_)) && is_taken_at_end(cx, act.place);
-    Some(if at_end { hazard.at_most(Confidence::Low) } else { hazard })
+    let is_doubtful = matches!(sharing, Sharing::Promised(_)) && !is_taken_under_lock(cx, act.place);
+    Some(if is_doubtful { hazard.at_most(Confidence::Low) } else { hazard })
 }
 
 /// Whether an access needs the place to hold a value: an attribute, a method or an element of it is looked up at once.
@@ -136,10 +137,13 @@ fn takes_away(cx: &RuleContext<'_>, other: &Access) -> bool {
     }
 }
 
-/// Whether a value is only taken away where its object's life ends: who closes it does not use it any more.
-fn is_taken_at_end(cx: &RuleContext<'_>, place: Place) -> bool {
-    let mut takers = cx.program.accesses(place).iter().filter(|access| takes_away(cx, access));
-    takers.all(|access| check_then_act::is_ending(cx, access) || check_then_act::is_on_way_out(cx, access))
+/// Whether a value is taken away under a lock, and not only where its object's life ends: who takes the lock means that
+/// others may use the value then.
+fn is_taken_under_lock(cx: &RuleContext<'_>, place: Place) -> bool {
+    cx.program.accesses(place).iter().filter(|access| takes_away(cx, access)).any(|access| {
+        let at_end = check_then_act::is_ending(cx, access) || check_then_act::is_on_way_out(cx, access);
+        !at_end && !cx.program.held_at_access(access).is_empty()
+    })
 }
 
 fn describe(cx: &RuleContext<'_>, place: Place, hazard: &Hazard<'_>) -> Finding {
