@@ -138,7 +138,23 @@ impl Program {
 
     /// How the stretch between a stale test and its access is shared; `None` when it is known not to be.
     pub fn stale_sharing<'a>(&'a self, act: &'a Access, matters: impl Fn(&Access) -> bool) -> Option<Sharing<'a>> {
-        if let Some(conflict) = self.conflict_holding(act, &LockSet::default(), &matters) {
+        let conflict = self.conflict_holding(act, &LockSet::default(), &matters);
+        self.credible_sharing(act, conflict, matters)
+    }
+
+    /// The same for the use of a value that was found: whoever takes it away on the way out matters, too.
+    pub fn stale_use<'a>(&'a self, act: &'a Access, takes: impl Fn(&Access) -> bool) -> Option<Sharing<'a>> {
+        let conflict = self.conflict_with(act, &LockSet::default(), &takes);
+        self.credible_sharing(act, conflict, takes)
+    }
+
+    fn credible_sharing<'a>(
+        &'a self,
+        act: &'a Access,
+        conflict: Option<Conflict<'a>>,
+        matters: impl Fn(&Access) -> bool,
+    ) -> Option<Sharing<'a>> {
+        if let Some(conflict) = conflict {
             let is_credible = self.is_credible(conflict.thread, act.function)
                 && self.is_credible(conflict.other_thread, conflict.other.function);
             return is_credible.then_some(Sharing::Proven(conflict));

@@ -135,11 +135,20 @@ impl Program {
         held: &LockSet,
         matters: impl Fn(&Access) -> bool,
     ) -> Option<Conflict<'a>> {
+        self.conflict_with(access, held, |other| matters(other) && !self.is_restart(access, other))
+    }
+
+    /// The same, where a store that only starts afresh matters as much as any other.
+    pub(super) fn conflict_with<'a>(
+        &'a self,
+        access: &'a Access,
+        held: &LockSet,
+        matters: impl Fn(&Access) -> bool,
+    ) -> Option<Conflict<'a>> {
         let credible = |a: (&Access, ThreadOf), b: (&Access, ThreadOf)| {
             !self.are_probably_apart((access, held), b.0) && self.come_together(a, b)
         };
-        let changes = |other: &Access| matters(other) && !self.is_restart(access, other);
-        self.meeting((access, held), &changes, &|access| self.threads_of(access), &credible)
+        self.meeting((access, held), &matters, &|access| self.threads_of(access), &credible)
     }
 
     /// An access on another thread, given which threads run what.

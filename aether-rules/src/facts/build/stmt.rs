@@ -5,7 +5,7 @@ use ruff_text_size::{Ranged, TextRange};
 
 use super::Builder;
 use super::scope::Declared;
-use crate::facts::{Arm, Const, CtxKind, EventKind, Import, Sym, Term, TermId, Usage, VarIx, WithKind};
+use crate::facts::{Arm, Comparison, Const, CtxKind, EventKind, Import, Sym, Term, TermId, Usage, VarIx, WithKind};
 
 /// Whether control reaches what follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,10 @@ impl Builder {
             Stmt::Assert(stmt) => {
                 let test = self.expr(&stmt.test);
                 self.optional(stmt.msg.as_deref());
-                self.imply(test, Arm::Then, stmt.test.range());
+                // `assert x is not None` tells a type checker, and decides nothing.
+                if !matches!(self.terms.get(test), Term::Compare(Comparison::IsNot, ..)) {
+                    self.imply(test, Arm::Then, stmt.test.range());
+                }
             }
             Stmt::Import(stmt) => self.import(stmt),
             Stmt::ImportFrom(stmt) => self.import_from(stmt),
