@@ -189,10 +189,12 @@ fn load(sources: &dyn Sources, index: usize, id: FileId) -> Loaded {
     Loaded { file: AnalyzedFile { path, text, kind }, facts, findings, lines, depth: Depth::Analyzed }
 }
 
-/// Whether a text has a word without which no code starts a thread or hands work to one; `threading` alone does not.
+/// Whether a text has a word without which no code starts a thread or hands work to one, be it through a helper whose
+/// name says so (`run_threaded`, `start_threads(…)`); `threading` alone does not.
 fn names_threads(text: &str) -> bool {
     // Without their first letter where it may be small or capital: `ThreadPoolExecutor` and `run_in_executor`.
-    const WORDS: [&str; 6] = ["Thread", "xecutor", "Timer", "to_thread", "new_thread", "in_thread"];
+    const WORDS: [&str; 8] =
+        ["Thread", "xecutor", "Timer", "to_thread", "new_thread", "in_thread", "threaded", "threads("];
     WORDS.iter().any(|word| memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some())
 }
 
