@@ -1,10 +1,10 @@
-//! Races that the source itself accepts, in a comment beside them.
+//! Races that the source itself accepts: in a comment beside them, or in the documentation of the function they are in.
 //!
-//! *Invariant:* a comment only ever makes a finding less sure, and only one of races, shared state and state of the process.
+//! *Invariant:* what the source says only ever makes a finding less sure, and only one of races, shared state and state of the process.
 
 use ruff_text_size::TextRange;
 
-use crate::facts::{Comment, CommentKind};
+use crate::facts::{Comment, CommentKind, Function};
 use crate::finding::{EvidenceRole, Finding};
 use crate::rule::{Confidence, Family, Rule};
 
@@ -21,6 +21,20 @@ pub(crate) fn forgive(found: &mut [(&'static Rule, Finding)], comments: &[Commen
         if matches!(rule.family, Family::Races | Family::State | Family::Globals)
             && accepting.iter().any(|comment| spans(finding).any(|range| speaks_of(comment, range, text)))
         {
+            finding.confidence = Confidence::Low;
+        }
+    }
+}
+
+/// Lowers races in functions whose documentation says that they are not safe for several threads. State of the process is
+/// another matter: who reads that page is not who is surprised by the change.
+pub(crate) fn believe(found: &mut [(&'static Rule, Finding)], functions: &[Function]) {
+    let is_told = |range: TextRange| {
+        let told = functions.iter().filter(|function| function.flags.is_not_thread_safe);
+        told.map(|function| function.range).any(|function| function.contains_range(range))
+    };
+    for (rule, finding) in found {
+        if matches!(rule.family, Family::Races | Family::State) && is_told(finding.primary.range) {
             finding.confidence = Confidence::Low;
         }
     }
@@ -48,4 +62,27 @@ fn speaks_of(comment: &Comment, code: TextRange, text: &str) -> bool {
         return comment.range.end() <= code.start() && lines <= MAX_LINES && is_one;
     }
     comment.range.start() >= code.start() && !between(code.end(), comment.range.start()).contains('\n')
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Confidence, MemorySources, Settings, analyze};
+
+    /// How sure a lost update is in a function with this documentation.
+    fn documented(text: &str) -> Vec<Confidence> {
+        let source = format!(
+            "import threading\n\ntotal = 0\n\ndef count():\n    \"\"\"{text}\"\"\"\n    global total\n    total += 1\n\n\
+             for _ in range(2):\n    threading.Thread(target=count).start()\n"
+        );
+        let mut settings = Settings::default();
+        settings.min_confidence = Confidence::Low;
+        let report = analyze(&MemorySources::new(settings).with("app.py", &source));
+        report.diagnostics.iter().filter(|one| one.rule.code == "AET101").map(|one| one.confidence).collect()
+    }
+
+    #[test]
+    fn a_function_that_warns_of_threads_is_believed() {
+        assert_eq!(documented("Counts."), [Confidence::High]);
+        assert_eq!(documented("Counts. This is not thread-safe."), [Confidence::Low]);
+    }
 }

@@ -8,7 +8,6 @@
 use std::sync::{Arc, LazyLock};
 
 use ruff_text_size::TextRange;
-use smallvec::SmallVec;
 
 use crate::source::{SourceKind, SourceText};
 
@@ -17,6 +16,7 @@ mod comment;
 mod contract;
 mod event;
 mod promise;
+mod scope;
 mod symbol;
 mod table;
 mod term;
@@ -25,6 +25,7 @@ pub(crate) use build::build;
 pub use comment::{Comment, CommentKind};
 pub use event::{Arm, Ctx, CtxKind, Event, EventKind, WithKind};
 pub use promise::ThreadSafety;
+pub use scope::{NameTarget, Scope, ScopeKind, Variable};
 pub use symbol::{Names, Qual, Sym};
 pub use term::{
     CallIx, ClassIx, Comparison, Const, Container, CtxIx, EventIx, FuncIx, ImportIx, NameIx, ScopeIx, Term, TermId,
@@ -66,54 +67,6 @@ pub struct ModuleFacts {
     pub thread_safety: ThreadSafety,
     /// Whether a name of the module has to do with forked processes: `fork`, `after_fork`, `getpid`.
     pub forks: bool,
-}
-
-/// A scope.
-#[derive(Clone, Copy, Debug)]
-pub struct Scope {
-    /// What opens it.
-    pub kind: ScopeKind,
-    /// The scope around it; itself for the module's.
-    pub parent: ScopeIx,
-}
-
-/// What opens a scope.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ScopeKind {
-    /// The module.
-    Module,
-    /// A class body.
-    Class(ClassIx),
-    /// A function or lambda.
-    Function(FuncIx),
-    /// A comprehension.
-    Comprehension,
-}
-
-/// A variable.
-#[derive(Clone, Debug)]
-pub struct Variable {
-    /// Its name.
-    pub name: Sym,
-    /// Where it lives.
-    pub scope: ScopeIx,
-    /// What is assigned to it, in source order.
-    pub values: SmallVec<[TermId; 4]>,
-    /// Its annotation, or the opaque term.
-    pub annotation: TermId,
-    /// Whether a nested function uses it.
-    pub captured: bool,
-    /// Where it is first bound.
-    pub range: TextRange,
-}
-
-/// What a name means in the scope it stands in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NameTarget {
-    /// A variable of this module.
-    Var(VarIx),
-    /// Bound nowhere in the module: a builtin, or from a star import.
-    Free(Sym),
 }
 
 /// A function, method, lambda, or the module's body.
@@ -171,6 +124,8 @@ pub struct FunctionFlags {
     pub is_deprecated: bool,
     /// Documented or named as there for tests only.
     pub is_for_tests: bool,
+    /// Its documentation says that it is not safe for several threads.
+    pub is_not_thread_safe: bool,
 }
 
 /// A parameter.

@@ -6,7 +6,7 @@ use ruff_text_size::{Ranged, TextRange};
 use super::Builder;
 use crate::facts::{
     CtxIx, CtxKind, EventKind, FuncIx, Function, FunctionFlags, Param, ParamKind, ScopeKind, Sym, Term, TermId,
-    contract,
+    ThreadSafety, contract, promise,
 };
 
 impl Builder {
@@ -21,6 +21,7 @@ impl Builder {
         flags.is_deprecated |= contract::is_deprecated(&def.body);
         flags.is_under_lock = contract::is_called_under_lock(&def.body);
         flags.is_for_tests = contract::is_for_tests(&def.name.id, &def.body);
+        flags.is_not_thread_safe = promise::thread_safety(&def.body, &def.name.id) == ThreadSafety::Denied;
         let is_method = matches!(self.scopes.kind(self.scope), ScopeKind::Class(_));
         flags.is_classmethod |=
             is_method && matches!(def.name.id.as_str(), "__new__" | "__init_subclass__" | "__class_getitem__");
