@@ -131,30 +131,8 @@ pub(super) struct Accesses {
 pub(super) fn collect(program: &mut Program) {
     super::promise::promise(program);
     let snapshot: &Program = program;
-    let show_all = snapshot.modules.iter().any(|module| {
-        module.settings.min_confidence == Confidence::Low || crate::analyze::has_suppressions(&module.facts)
-    });
-    // First which places matter, then all their accesses: most attributes of most programs never meet a thread.
-    let relevant: rustc_hash::FxHashSet<Place> = if show_all {
-        rustc_hash::FxHashSet::default()
-    } else {
-        let found: Vec<Vec<Place>> = par_modules(snapshot, |module| {
-            let mut places = Vec::new();
-            for_each(snapshot, module, &|function| meets_others(snapshot, function), &mut |access| {
-                places.push(access.place);
-            });
-            places
-        });
-        found.into_iter().flatten().collect()
-    };
-    let keep = |place: &Place| {
-        show_all
-            || relevant.contains(place)
-            || snapshot.owner_promise(*place).is_some()
-            || snapshot.declared_guard(*place).is_some()
-            || snapshot.is_class_state(*place)
-    };
-    let mut all: Vec<Access> = par_modules(snapshot, |module| {
+    let keep = worth_asking(snapshot);
+    let kept: Vec<Vec<Access>> = par_modules(snapshot, |module| {
         let mut kept = Vec::new();
         for_each(snapshot, module, &|_| true, &mut |access| {
             if keep(&access.place) {
@@ -162,10 +140,9 @@ pub(super) fn collect(program: &mut Program) {
             }
         });
         kept
-    })
-    .into_iter()
-    .flatten()
-    .collect();
+    });
+    drop(keep);
+    let mut all: Vec<Access> = kept.into_iter().flatten().collect();
     all.par_sort_by_key(|access| (access.place, access.module, access.function, access.event));
     let mut ranges: Vec<(Place, std::ops::Range<u32>)> = Vec::new();
     for (index, access) in all.iter().enumerate() {
@@ -183,6 +160,33 @@ pub(super) fn collect(program: &mut Program) {
     program.accesses.all = all;
     program.accesses.ranges = ranges;
     program.accesses.ids = ids;
+}
+
+/// First which places matter, then all their accesses: whether a place is worth asking about.
+fn worth_asking(program: &Program) -> impl Fn(&Place) -> bool {
+    let show_all = program.modules.iter().any(|module| {
+        module.settings.min_confidence == Confidence::Low || crate::analyze::has_suppressions(&module.facts)
+    });
+    // Most attributes of most programs never meet a thread.
+    let relevant: rustc_hash::FxHashSet<Place> = if show_all {
+        rustc_hash::FxHashSet::default()
+    } else {
+        let found: Vec<Vec<Place>> = par_modules(program, |module| {
+            let mut places = Vec::new();
+            for_each(program, module, &|function| meets_others(program, function), &mut |access| {
+                places.push(access.place);
+            });
+            places
+        });
+        found.into_iter().flatten().collect()
+    };
+    move |place| {
+        show_all
+            || relevant.contains(place)
+            || program.owner_promise(*place).is_some()
+            || program.declared_guard(*place).is_some()
+            || program.is_class_state(*place)
+    }
 }
 
 /// Whether another thread, or a finalizer in the middle of this one, may run a function.
@@ -222,33 +226,57 @@ fn for_each(program: &Program, module: ModuleId, wanted: &dyn Fn(FuncId) -> bool
             if at < alone_until || program.is_in_child(module, event.ctx) {
                 continue;
             }
-            for (term, kind, range) in touch::touches(program, module, event) {
-                // What happens inside a container that a local names happens to the attribute it came from.
-                let alias = if kind.is_whole() { None } else { program.aliased(module, function, term) };
-                let place = alias.or_else(|| program.place(module, function, term));
-                let Some((place, receiver)) = place else { continue };
-                // `self.names += more` changes the class's list first.
-                let is_container = || matches!(program.place_kind(place).role(), Some(Role::Container(_)));
-                let binds = match kind {
-                    AccessKind::Write(Touch::Whole, _) => true,
-                    AccessKind::Augment(Touch::Whole, _) => !is_container(),
-                    _ => false,
-                };
-                let own = binds.then(|| own_attribute(program, (module, function), term, place)).flatten();
-                let (place, receiver) = own.unwrap_or((place, receiver));
-                let is_threads_too = receiver == Receiver::Fresh && program.is_of_shared_local(module, term);
-                let receiver = if is_threads_too { Receiver::Global } else { receiver };
-                if is_private_cell(program, place, (module, function, term))
-                    || receiver == Receiver::Fresh
-                    || program.is_confined(place)
-                    || (makes && receiver != Receiver::Global)
-                    || (dies && receiver == Receiver::Own)
-                {
-                    continue;
+            let body = Body { module, function, makes, dies };
+            for touched in touch::touches(program, module, event) {
+                if let Some(access) = body.access(program, at, event.ctx, touched) {
+                    found(access);
                 }
-                found(Access { place, kind, module, function: id, event: at, ctx: event.ctx, range, receiver, term });
             }
         }
+    }
+}
+
+/// A function whose steps are looked at.
+struct Body {
+    module: ModuleId,
+    function: FuncIx,
+    /// Whether it makes its object.
+    makes: bool,
+    /// Whether its object is at its end.
+    dies: bool,
+}
+
+impl Body {
+    /// What a step does to an expression, as an access to a place that somebody else can see.
+    fn access(
+        &self,
+        program: &Program,
+        event: EventIx,
+        ctx: CtxIx,
+        (term, kind, range): (TermId, AccessKind, TextRange),
+    ) -> Option<Access> {
+        let &Self { module, function, makes, dies } = self;
+        // What happens inside a container that a local names happens to the attribute it came from.
+        let alias = if kind.is_whole() { None } else { program.aliased(module, function, term) };
+        let (place, receiver) = alias.or_else(|| program.place(module, function, term))?;
+        // `self.names += more` changes the class's list first.
+        let is_container = || matches!(program.place_kind(place).role(), Some(Role::Container(_)));
+        let binds = match kind {
+            AccessKind::Write(Touch::Whole, _) => true,
+            AccessKind::Augment(Touch::Whole, _) => !is_container(),
+            _ => false,
+        };
+        let own = binds.then(|| own_attribute(program, (module, function), term, place)).flatten();
+        let (place, receiver) = own.unwrap_or((place, receiver));
+        let is_threads_too = receiver == Receiver::Fresh && program.is_of_shared_local(module, term);
+        let receiver = if is_threads_too { Receiver::Global } else { receiver };
+        let is_nobodys = is_private_cell(program, place, (module, function, term))
+            || receiver == Receiver::Fresh
+            || program.is_confined(place)
+            || (makes && receiver != Receiver::Global)
+            || (dies && receiver == Receiver::Own);
+        let id = program.func_id(module, function);
+        (!is_nobodys).then_some(Access { place, kind, module, function: id, event, ctx, range, receiver, term })
     }
 }
 

@@ -9,7 +9,6 @@ use ruff_text_size::TextRange;
 
 use super::calls::Callee;
 use super::kind::{FuncId, Kind, ModuleId};
-use super::offload::Handed;
 use super::program::Program;
 use super::roots::Root;
 use crate::facts::{CallIx, Const, FuncIx, Function, ModuleFacts, Qual, Sym, Term, TermId};
@@ -30,17 +29,7 @@ pub(super) fn method(program: &Program, function: FuncId) -> Option<Root> {
     // A request has an object of its own; what watches or listens is one object.
     let own_self = runs_on == RunsOn::Server;
     let span = program.function_span(function);
-    let self_parallel = runs_on.is_self_parallel();
-    Some(Root {
-        function,
-        runs_on,
-        self_parallel,
-        shares_self: !own_self,
-        own_self,
-        handed: Handed::Over,
-        span,
-        started: None,
-    })
+    Some(Root { shares_self: !own_self, own_self, ..Root::new(function, runs_on, span) })
 }
 
 /// `client.on_message = handler`.
@@ -60,21 +49,7 @@ pub(super) fn assigned(
     let Kind::Lib(attribute) = program.kind(module, target) else { return };
     let Some(runs_on) = spawns::callback_attribute(attribute) else { return };
     let span = program.span(module, range);
-    roots.extend(program.callbacks(module, value).into_iter().map(|function| callback(function, runs_on, span)));
-}
-
-fn callback(function: FuncId, runs_on: RunsOn, span: Span) -> Root {
-    let self_parallel = runs_on.is_self_parallel();
-    Root {
-        function,
-        runs_on,
-        self_parallel,
-        shares_self: true,
-        own_self: false,
-        handed: Handed::Over,
-        span,
-        started: None,
-    }
+    roots.extend(program.callbacks(module, value).into_iter().map(|function| Root::new(function, runs_on, span)));
 }
 
 /// How the functions end that gRPC generates to register a servicer.
@@ -109,7 +84,7 @@ pub(super) fn servicer(program: &Program, module: ModuleId, call: CallIx, roots:
         let declaration = &owner_facts.functions[method.index()];
         let is_public = !owner_facts.name(declaration.name).starts_with('_');
         if is_public && !declaration.flags.is_async {
-            roots.push(callback(program.func_id(owner, method), RunsOn::Pool, span));
+            roots.push(Root::new(program.func_id(owner, method), RunsOn::Pool, span));
         }
     }
 }
@@ -140,7 +115,7 @@ pub(super) fn threaded_parallel(program: &Program, module: ModuleId, call: CallI
             && let Some(function) = facts.positional(delayed, 0)
         {
             let functions = program.callbacks(module, function.value).into_iter();
-            roots.extend(functions.map(|function| callback(function, RunsOn::Pool, span)));
+            roots.extend(functions.map(|function| Root::new(function, RunsOn::Pool, span)));
         }
     }
 }

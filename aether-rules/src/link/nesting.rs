@@ -109,27 +109,7 @@ fn compute(program: &Program) -> Nesting {
             program.span(module, acquisition.span.range),
         );
     }
-    let through_mixins = super::mixins::calls(program);
-    let mut held_at: FxHashMap<(FuncId, EventIx, CtxIx), Vec<Held>> = FxHashMap::default();
-    while let Some((function, index)) = pending.pop_front() {
-        let taken = nesting.taken[&function][index as usize];
-        let mixed = through_mixins.get(&function).map_or(&[][..], Vec::as_slice);
-        for site in program.callers(function).iter().chain(mixed) {
-            let Some(seen) = at_call_site(program, function, taken, index, site) else { continue };
-            nesting.add(site.caller, seen, &mut pending);
-            let key = (site.caller, site.event, site.ctx);
-            let held =
-                held_at.entry(key).or_insert_with(|| program.holding(site.caller, Some(site.event), site.ctx)).clone();
-            let (module, _) = program.func_local(site.caller);
-            nesting.note(
-                program,
-                site.caller,
-                (held, Some(site.event), site.ctx),
-                seen,
-                program.span(module, site.range),
-            );
-        }
-    }
+    nesting.follow(program, pending);
     for nested in &mut nesting.nested {
         nested.sort_by_key(|one| (one.span.order(), one.held.lock, one.taken.lock, one.taken.owner));
     }
@@ -163,6 +143,33 @@ fn at_call_site(program: &Program, function: FuncId, taken: Taken, index: u32, s
 }
 
 impl Nesting {
+    /// Follows what is taken up the call graph, as far as there are callers.
+    fn follow(&mut self, program: &Program, mut pending: VecDeque<(FuncId, u32)>) {
+        let through_mixins = super::mixins::calls(program);
+        let mut held_at: FxHashMap<(FuncId, EventIx, CtxIx), Vec<Held>> = FxHashMap::default();
+        while let Some((function, index)) = pending.pop_front() {
+            let taken = self.taken[&function][index as usize];
+            let mixed = through_mixins.get(&function).map_or(&[][..], Vec::as_slice);
+            for site in program.callers(function).iter().chain(mixed) {
+                let Some(seen) = at_call_site(program, function, taken, index, site) else { continue };
+                self.add(site.caller, seen, &mut pending);
+                let key = (site.caller, site.event, site.ctx);
+                let held = held_at
+                    .entry(key)
+                    .or_insert_with(|| program.holding(site.caller, Some(site.event), site.ctx))
+                    .clone();
+                let (module, _) = program.func_local(site.caller);
+                self.note(
+                    program,
+                    site.caller,
+                    (held, Some(site.event), site.ctx),
+                    seen,
+                    program.span(module, site.range),
+                );
+            }
+        }
+    }
+
     fn add(&mut self, function: FuncId, taken: Taken, pending: &mut VecDeque<(FuncId, u32)>) {
         let known = self.taken.entry(function).or_default();
         let seen = known.iter().any(|seen| {

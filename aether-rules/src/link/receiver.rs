@@ -5,7 +5,7 @@
 use super::calls::Receiver;
 use super::kind::{Kind, ModuleId};
 use super::program::Program;
-use crate::facts::{EventKind, FuncIx, ScopeKind, Term, TermId};
+use crate::facts::{CallIx, EventKind, FuncIx, ScopeKind, Term, TermId};
 
 impl Program {
     /// How the object a term denotes relates to the function that uses it.
@@ -79,33 +79,44 @@ impl Program {
                 }
             }
             Term::Entered(base) | Term::Awaited(base) => inner(base),
-            Term::Call(call) => match self.kind(module, facts.calls[call.index()].callee) {
-                // Its own thread knows a thread object, however local the name.
-                Kind::Class(class) if self.is_thread_class(class) && depth <= 1 => Receiver::Global,
-                Kind::Class(_) => Receiver::Fresh,
-                Kind::Lib(name) if name == crate::qual!("builtins.super") => Receiver::Own,
-                Kind::Lib(_) => match facts.terms.get(facts.calls[call.index()].callee) {
-                    // `self.things.get(key)`, `self.things.values()`: parts of what they are called on.
-                    Term::Attr(base, _) => match inner(base) {
-                        Receiver::Own | Receiver::OfOwn => Receiver::OfOwn,
-                        Receiver::Global
-                            if self.kind(module, base).is_known()
-                                && !matches!(self.kind(module, base), Kind::Lib(_)) =>
-                        {
-                            Receiver::Global
-                        }
-                        _ => Receiver::Fresh,
-                    },
-                    _ => Receiver::Fresh,
-                },
-                _ => Receiver::Unknown,
-            },
+            Term::Call(call) => self.receiver_of_call(module, call, depth, &inner),
             Term::Class(_) | Term::Import(_) | Term::Function(_) => Receiver::Global,
             Term::Display(..) | Term::Comp(..) | Term::Const(_) | Term::Operation(..) => Receiver::Fresh,
             Term::Or(a, b) | Term::And(a, b) | Term::Either(a, b) => {
                 let (a, b) = (inner(a), inner(b));
                 if a == b { a } else { a.max(b) }
             }
+            _ => Receiver::Unknown,
+        }
+    }
+
+    /// Whose the result of a call is; `inner` says so of a part of it.
+    fn receiver_of_call(
+        &self,
+        module: ModuleId,
+        call: CallIx,
+        depth: usize,
+        inner: &dyn Fn(TermId) -> Receiver,
+    ) -> Receiver {
+        let facts = &self.modules[module.index()].facts;
+        match self.kind(module, facts.calls[call.index()].callee) {
+            // Its own thread knows a thread object, however local the name.
+            Kind::Class(class) if self.is_thread_class(class) && depth <= 1 => Receiver::Global,
+            Kind::Class(_) => Receiver::Fresh,
+            Kind::Lib(name) if name == crate::qual!("builtins.super") => Receiver::Own,
+            Kind::Lib(_) => match facts.terms.get(facts.calls[call.index()].callee) {
+                // `self.things.get(key)`, `self.things.values()`: parts of what they are called on.
+                Term::Attr(base, _) => match inner(base) {
+                    Receiver::Own | Receiver::OfOwn => Receiver::OfOwn,
+                    Receiver::Global
+                        if self.kind(module, base).is_known() && !matches!(self.kind(module, base), Kind::Lib(_)) =>
+                    {
+                        Receiver::Global
+                    }
+                    _ => Receiver::Fresh,
+                },
+                _ => Receiver::Fresh,
+            },
             _ => Receiver::Unknown,
         }
     }

@@ -51,6 +51,22 @@ pub struct Started {
     pub ctx: CtxIx,
 }
 
+impl Root {
+    /// A root of one object that others know, started by nobody in particular: what most are, or nearly.
+    pub(super) fn new(function: FuncId, runs_on: RunsOn, span: Span) -> Self {
+        Self {
+            function,
+            runs_on,
+            self_parallel: runs_on.is_self_parallel(),
+            shares_self: true,
+            own_self: false,
+            handed: Handed::Over,
+            span,
+            started: None,
+        }
+    }
+}
+
 /// Finds every root of the program.
 pub(super) fn find(program: &mut Program) {
     let snapshot: &Program = program;
@@ -107,7 +123,6 @@ fn spawned_by(program: &Program, module: ModuleId, started: Started, roots: &mut
     let facts = &program.modules[module.index()].facts;
     let call = started.call;
     let span = program.span(module, facts.calls[call.index()].range);
-    let repeated = || program.in_loop(module, started.ctx);
     match program.callee(module, call) {
         Callee::Lib(name) => {
             if let Some(spawn) = program.models.spawn_of(name) {
@@ -124,34 +139,7 @@ fn spawned_by(program: &Program, module: ModuleId, started: Started, roots: &mut
             if program.lib_bases(class).iter().any(|&base| spawns::is_threading_server(base)) {
                 handlers(program, module, call, span, roots);
             }
-            if let Some(run) = program.thread_run(class) {
-                let runs_on = RunsOn::Thread;
-                roots.push(Root {
-                    function: run,
-                    runs_on,
-                    self_parallel: repeated(),
-                    shares_self: true,
-                    own_self: true,
-                    handed: Handed::Over,
-                    span,
-                    started: Some(started),
-                });
-            } else if program.is_thread_class(class) {
-                // `class Worker(Thread)` that is given a target like a plain thread.
-                let Some(arg) = facts.keyword(call, sym!("target")) else { return };
-                for function in program.callbacks(module, arg.value) {
-                    roots.push(Root {
-                        function,
-                        runs_on: RunsOn::Thread,
-                        self_parallel: repeated(),
-                        shares_self: true,
-                        own_self: false,
-                        handed: Handed::Over,
-                        span,
-                        started: Some(started),
-                    });
-                }
-            }
+            made_thread(program, module, (class, started), span, roots);
         }
         Callee::Function(init, _) if facts.keyword(call, sym!("target")).is_some() => {
             // `super().__init__(target=self._loop)` in a thread class.
@@ -166,6 +154,29 @@ fn spawned_by(program: &Program, module: ModuleId, started: Started, roots: &mut
     super::declared::threaded_parallel(program, module, call, span, roots);
     if program.library_callee(module, call) == Some(qual!("threading.Thread.__init__")) {
         super_target(program, module, started, span, roots);
+    }
+}
+
+/// What an object of a thread class of the program runs: its `run`, or a target it is given like a plain thread.
+fn made_thread(
+    program: &Program,
+    module: ModuleId,
+    (class, started): (ClassId, Started),
+    span: Span,
+    roots: &mut Vec<Root>,
+) {
+    let thread = |function, own_self| Root {
+        self_parallel: program.in_loop(module, started.ctx),
+        own_self,
+        started: Some(started),
+        ..Root::new(function, RunsOn::Thread, span)
+    };
+    if let Some(run) = program.thread_run(class) {
+        roots.push(thread(run, true));
+    } else if program.is_thread_class(class)
+        && let Some(arg) = program.modules[module.index()].facts.keyword(started.call, sym!("target"))
+    {
+        roots.extend(program.callbacks(module, arg.value).into_iter().map(|function| thread(function, false)));
     }
 }
 
@@ -185,16 +196,7 @@ fn given_to_library(
     };
     let functions = program.callbacks(module, callback).into_iter();
     for function in functions.filter(|&function| !program.runs_on_loop(function, runs_on)) {
-        let root = Root {
-            function,
-            runs_on,
-            self_parallel,
-            shares_self: true,
-            own_self: false,
-            handed: Handed::Over,
-            span,
-            started: Some(started),
-        };
+        let root = Root { self_parallel, started: Some(started), ..Root::new(function, runs_on, span) };
         roots.push(super::offload::settle(program, module, started, callback, root));
     }
 }
@@ -203,16 +205,7 @@ fn super_target(program: &Program, module: ModuleId, started: Started, span: Spa
     let facts = &program.modules[module.index()].facts;
     let Some(arg) = facts.keyword(started.call, sym!("target")) else { return };
     for function in program.callbacks(module, arg.value) {
-        roots.push(Root {
-            function,
-            runs_on: RunsOn::Thread,
-            self_parallel: false,
-            shares_self: true,
-            own_self: true,
-            handed: Handed::Over,
-            span,
-            started: Some(started),
-        });
+        roots.push(Root { own_self: true, started: Some(started), ..Root::new(function, RunsOn::Thread, span) });
     }
 }
 
@@ -227,16 +220,8 @@ fn handlers(program: &Program, module: ModuleId, call: CallIx, span: Span, roots
         for &method in &owner_facts.classes[local.index()].methods {
             let name = owner_facts.name(owner_facts.functions[method.index()].name);
             if name.starts_with("do_") || matches!(name, "handle" | "setup" | "finish") {
-                roots.push(Root {
-                    function: program.func_id(owner, method),
-                    runs_on: RunsOn::Server,
-                    self_parallel: true,
-                    shares_self: false,
-                    own_self: true,
-                    handed: Handed::Over,
-                    span,
-                    started: None,
-                });
+                let function = program.func_id(owner, method);
+                roots.push(Root { shares_self: false, own_self: true, ..Root::new(function, RunsOn::Server, span) });
             }
         }
     }
@@ -248,26 +233,14 @@ fn from_definitions(program: &Program, module: ModuleId, roots: &mut Vec<Root>) 
     for (index, function) in facts.functions.iter().enumerate() {
         let id = program.func_id(module, FuncIx::at(index));
         let span = program.span(module, function.name_range);
-        let mut add = |runs_on: RunsOn, shares_self: bool| {
-            let self_parallel = runs_on.is_self_parallel();
-            roots.push(Root {
-                function: id,
-                runs_on,
-                self_parallel,
-                shares_self,
-                own_self: true,
-                handed: Handed::Over,
-                span,
-                started: None,
-            });
-        };
+        let mut add = |runs_on: RunsOn| roots.push(Root { own_self: true, ..Root::new(id, runs_on, span) });
         if let Some(class) = function.class {
             let class = program.class_id(module, class);
             if function.name == sym!("run") && program.is_thread_class(class) {
-                add(RunsOn::Thread, true);
+                add(RunsOn::Thread);
             }
             if function.name == sym!("__del__") {
-                add(RunsOn::Finalizer, true);
+                add(RunsOn::Finalizer);
             }
         }
         roots.extend(super::declared::method(program, id));
@@ -280,17 +253,7 @@ fn from_definitions(program: &Program, module: ModuleId, roots: &mut Vec<Root>) 
                 && let Some(runs_on) = program.models.decorator(name)
                 && !program.runs_on_loop(id, runs_on)
             {
-                let self_parallel = runs_on.is_self_parallel();
-                roots.push(Root {
-                    function: id,
-                    runs_on,
-                    self_parallel,
-                    shares_self: false,
-                    own_self: true,
-                    handed: Handed::Over,
-                    span,
-                    started: None,
-                });
+                roots.push(Root { shares_self: false, own_self: true, ..Root::new(id, runs_on, span) });
             }
         }
     }

@@ -41,50 +41,18 @@ impl Builder {
                 term
             }
             Expr::Call(call) => self.call(call, usage),
-            Expr::Await(inner) => {
-                let value = self.expr_used(&inner.value, Usage::Awaited);
-                self.emit(EventKind::Await, inner.range);
-                self.wrap(value, Term::Awaited)
-            }
-            Expr::Yield(inner) => {
-                let value = inner.value.as_deref().map_or(TermId::OPAQUE, |value| self.expr(value));
-                self.yields(value, inner.range)
-            }
-            Expr::YieldFrom(inner) => {
-                let value = self.expr(&inner.value);
-                self.emit(EventKind::Iterate(value), inner.value.range());
-                let element = self.element(value);
-                self.yields(element, inner.range)
-            }
+            Expr::Await(_) | Expr::Yield(_) | Expr::YieldFrom(_) => self.suspension(expr),
             Expr::Named(named) => {
                 let value = self.expr(&named.value);
                 self.walrus(&named.target, value);
                 value
             }
             Expr::BoolOp(op) => self.bool_op(op),
-            Expr::BinOp(op) => {
-                let left = self.expr(&op.left);
-                let right = self.expr(&op.right);
-                self.term(Term::Operation(left, right))
-            }
-            Expr::UnaryOp(op) => {
-                let operand = self.expr(&op.operand);
-                match op.op {
-                    UnaryOp::Not => self.wrap(operand, Term::Not),
-                    _ => self.term(Term::Operation(operand, TermId::OPAQUE)),
-                }
-            }
+            Expr::BinOp(_) | Expr::UnaryOp(_) => self.operation(expr),
             Expr::Compare(compare) => self.compare(compare),
             Expr::If(ternary) => self.ternary(ternary),
             Expr::Lambda(lambda) => self.lambda(lambda),
-            Expr::ListComp(comp) => self.comprehension(Container::List, &[&comp.elt], &comp.generators),
-            Expr::SetComp(comp) => self.comprehension(Container::Set, &[&comp.elt], &comp.generators),
-            Expr::Generator(comp) => self.comprehension(Container::Generator, &[&comp.elt], &comp.generators),
-            Expr::DictComp(comp) => {
-                let mut parts: Vec<&Expr> = comp.key.as_deref().into_iter().collect();
-                parts.push(&comp.value);
-                self.comprehension(Container::Dict, &parts, &comp.generators)
-            }
+            Expr::ListComp(_) | Expr::SetComp(_) | Expr::Generator(_) | Expr::DictComp(_) => self.comprehended(expr),
             Expr::List(list) => self.display(Container::List, &list.elts),
             Expr::Tuple(tuple) => self.display(Container::Tuple, &tuple.elts),
             Expr::Set(set) => self.display(Container::Set, &set.elts),
@@ -100,6 +68,51 @@ impl Builder {
                 }
                 TermId::OPAQUE
             }
+            Expr::FString(_) | Expr::TString(_) => self.formatted(expr),
+            _ => self.literal(expr),
+        }
+    }
+
+    /// Where others run before the value is there.
+    fn suspension(&mut self, expr: &Expr) -> TermId {
+        match expr {
+            Expr::Await(inner) => {
+                let value = self.expr_used(&inner.value, Usage::Awaited);
+                self.emit(EventKind::Await, inner.range);
+                self.wrap(value, Term::Awaited)
+            }
+            Expr::Yield(inner) => {
+                let value = inner.value.as_deref().map_or(TermId::OPAQUE, |value| self.expr(value));
+                self.yields(value, inner.range)
+            }
+            Expr::YieldFrom(inner) => {
+                let value = self.expr(&inner.value);
+                self.emit(EventKind::Iterate(value), inner.value.range());
+                let element = self.element(value);
+                self.yields(element, inner.range)
+            }
+            _ => TermId::OPAQUE,
+        }
+    }
+
+    /// A comprehension or generator expression.
+    fn comprehended(&mut self, expr: &Expr) -> TermId {
+        match expr {
+            Expr::ListComp(comp) => self.comprehension(Container::List, &[&comp.elt], &comp.generators),
+            Expr::SetComp(comp) => self.comprehension(Container::Set, &[&comp.elt], &comp.generators),
+            Expr::Generator(comp) => self.comprehension(Container::Generator, &[&comp.elt], &comp.generators),
+            Expr::DictComp(comp) => {
+                let mut parts: Vec<&Expr> = comp.key.as_deref().into_iter().collect();
+                parts.push(&comp.value);
+                self.comprehension(Container::Dict, &parts, &comp.generators)
+            }
+            _ => TermId::OPAQUE,
+        }
+    }
+
+    /// A string with code in braces.
+    fn formatted(&mut self, expr: &Expr) -> TermId {
+        match expr {
             Expr::FString(string) => {
                 for part in string.value.elements() {
                     self.interpolated(part);
@@ -112,7 +125,26 @@ impl Builder {
                 }
                 TermId::OPAQUE
             }
-            _ => self.literal(expr),
+            _ => TermId::OPAQUE,
+        }
+    }
+
+    /// `a + b`, `not a`, and their kind.
+    fn operation(&mut self, expr: &Expr) -> TermId {
+        match expr {
+            Expr::BinOp(op) => {
+                let left = self.expr(&op.left);
+                let right = self.expr(&op.right);
+                self.term(Term::Operation(left, right))
+            }
+            Expr::UnaryOp(op) => {
+                let operand = self.expr(&op.operand);
+                match op.op {
+                    UnaryOp::Not => self.wrap(operand, Term::Not),
+                    _ => self.term(Term::Operation(operand, TermId::OPAQUE)),
+                }
+            }
+            _ => TermId::OPAQUE,
         }
     }
 
