@@ -97,7 +97,9 @@ fn is_quick(program: &Program, site: Site) -> bool {
     facts.positional(site.call, 0).is_some_and(|command| match facts.terms.get(command.value) {
         Term::Display(..) => {
             let words = || facts.terms.children(command.value).map(|word| facts.terms.get(word));
-            let says = |known: &[Sym]| words().any(|word| matches!(word, Term::Const(Const::Str(text)) if known.contains(&text)));
+            let says = |known: &[Sym]| {
+                words().any(|word| matches!(word, Term::Const(Const::Str(text)) if known.contains(&text)))
+            };
             says(FLAGS) || (says(&[sym!("git")]) && says(LOCAL))
         }
         _ => false,

@@ -77,8 +77,16 @@ const LOOP: Qual = Qual::of("asyncio.AbstractEventLoop");
 
 /// Loop methods that only the loop's own thread may call.
 const LOOP_METHODS: &[&str] = &[
-    "call_soon", "call_later", "call_at", "create_task", "stop", "add_reader", "add_writer", "remove_reader",
-    "remove_writer", "create_future",
+    "call_soon",
+    "call_later",
+    "call_at",
+    "create_task",
+    "stop",
+    "add_reader",
+    "add_writer",
+    "remove_reader",
+    "remove_writer",
+    "create_future",
 ];
 
 /// Methods of asyncio objects that wake tasks or change their state.
@@ -149,7 +157,9 @@ fn starts_a_loop(program: &Program, root: RootId) -> bool {
 
 /// Whether the thread of a root runs an event loop.
 fn runs_a_loop(program: &Program, root: RootId) -> bool {
-    loop_runners(program).iter().any(|(function, _, _)| program.visits(*function).iter().any(|visit| visit.root == root))
+    loop_runners(program)
+        .iter()
+        .any(|(function, _, _)| program.visits(*function).iter().any(|visit| visit.root == root))
 }
 
 /// Every call that runs a loop: the function, the call's module, the call.
@@ -210,7 +220,9 @@ fn from_thread(cx: &RuleContext<'_>, function: FuncId, call: CallIx, span: Span,
     let (object, method) = named(cx, call);
     let thread = cx.program.root_name(root);
     let message = format!("`{object}{method}` belongs to the event loop but is called from another thread");
-    let finding = Finding::new(span, Confidence::High, message).label("the loop is not woken, its state is not guarded").on_thread(thread);
+    let finding = Finding::new(span, Confidence::High, message)
+        .label("the loop is not woken, its state is not guarded")
+        .on_thread(thread);
     let finding = evidence::on_thread(cx.program, finding, function, ThreadOf::Root(root));
     advise(finding, &object, &method)
 }
@@ -219,7 +231,11 @@ fn from_outside(cx: &RuleContext<'_>, call: CallIx, span: Span, place: Place, ro
     let (object, method) = named(cx, call);
     let name = cx.program.place_name(place);
     let message = format!("`{object}{method}` is called on a loop that runs in another thread");
-    let start = Evidence::new(EvidenceRole::RootStarts, cx.program.root(root).span, format!("`{name}` runs on the thread started here"));
+    let start = Evidence::new(
+        EvidenceRole::RootStarts,
+        cx.program.root(root).span,
+        format!("`{name}` runs on the thread started here"),
+    );
     let finding = Finding::new(span, Confidence::High, message)
         .label("the loop is not woken, its state is not guarded")
         .on_thread("main thread")
@@ -232,7 +248,9 @@ fn advise(finding: Finding, object: &str, method: &str) -> Finding {
         "create_task" => "submit the coroutine with `asyncio.run_coroutine_threadsafe(coro, loop)`".to_owned(),
         "create_future" => "make the future on the loop's thread, or use a `concurrent.futures.Future`".to_owned(),
         "call_soon" => "use `call_soon_threadsafe` instead".to_owned(),
-        "call_later" | "call_at" => format!("schedule it from the loop's thread: `loop.call_soon_threadsafe({object}{method}, …)`"),
+        "call_later" | "call_at" => {
+            format!("schedule it from the loop's thread: `loop.call_soon_threadsafe({object}{method}, …)`")
+        }
         _ => format!("hand it to the loop: `loop.call_soon_threadsafe({object}{method}, …)`"),
     };
     finding.note("all builds; on 3.13t it corrupts the loop's memory").help(help)

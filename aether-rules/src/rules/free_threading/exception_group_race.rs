@@ -68,7 +68,10 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
                 }
                 EventKind::Call(call) => {
                     let name = cx.program.library_callee(cx.module, call);
-                    let groups = [const { Qual::of("builtins.ExceptionGroup") }, const { Qual::of("builtins.BaseExceptionGroup") }];
+                    let groups = [
+                        const { Qual::of("builtins.ExceptionGroup") },
+                        const { Qual::of("builtins.BaseExceptionGroup") },
+                    ];
                     if name.is_some_and(|name| groups.contains(&name))
                         && let Some(members) = cx.facts().arg(call, 1, sym!("excs"))
                         && let Some(finding) = grouped(cx, (function, id, at), members.value, cx.span(event.range))
@@ -95,23 +98,33 @@ fn raised(cx: &RuleContext<'_>, function: FuncIx, id: FuncId, term: TermId, span
         (true, false) if cx.program.promise_of(place).is_some() => Confidence::Medium,
         (true, false) => Confidence::Low,
         // What failed once says so to each of its users: two tracebacks in one object, no more.
-        (false, true) if matches!(place.root, PlaceRoot::Attr(..)) && !(overlaps_any || threads.len() > 1) => Confidence::Low,
-        (false, true) if !matches!(place.root, PlaceRoot::Cell(..)) || is_captured(cx, function, term) => Confidence::High,
+        (false, true) if matches!(place.root, PlaceRoot::Attr(..)) && !(overlaps_any || threads.len() > 1) => {
+            Confidence::Low
+        }
+        (false, true) if !matches!(place.root, PlaceRoot::Cell(..)) || is_captured(cx, function, term) => {
+            Confidence::High
+        }
         (false, false) if matches!(place.root, PlaceRoot::Attr(..)) && is_seen_by_threads(cx, place) => Confidence::Low,
         (false, _) => return None,
     };
     let name = cx.program.place_name(place);
-    let mut finding = Finding::new(span, confidence, format!("`{name}` is one exception object, raised by several threads"))
-        .label("each raise writes its traceback into the same object")
-        .evidence(Evidence::new(EvidenceRole::Definition, definition, "one object, from here"));
+    let mut finding =
+        Finding::new(span, confidence, format!("`{name}` is one exception object, raised by several threads"))
+            .label("each raise writes its traceback into the same object")
+            .evidence(Evidence::new(EvidenceRole::Definition, definition, "one object, from here"));
     if let Some(&thread) = threads.first() {
         finding = finding.on_thread(cx.program.thread_name(thread));
         finding = evidence::on_thread(cx.program, finding, id, thread);
     }
     if confidence == Confidence::Low {
-        finding = finding.note("no thread that raises it is started in the analysed code; it is real once two threads do");
+        finding =
+            finding.note("no thread that raises it is started in the analysed code; it is real once two threads do");
     }
-    Some(finding.note("all builds: `__traceback__` and `__context__` are set on every raise").help("raise the class, or make a new instance where it is raised"))
+    Some(
+        finding
+            .note("all builds: `__traceback__` and `__context__` are set on every raise")
+            .help("raise the class, or make a new instance where it is raised"),
+    )
 }
 
 /// Where the exception object in a place is made, or caught and kept.
@@ -125,7 +138,10 @@ fn definition(program: &Program, place: Place, depth: usize) -> Option<Span> {
             }
             Term::Name(_) if depth < MAX_DEPTH => {
                 let var = facts.var_of(value)?;
-                let caught = facts.vars[var.index()].values.iter().any(|&value| matches!(facts.terms.get(value), Term::Caught(_)));
+                let caught = facts.vars[var.index()]
+                    .values
+                    .iter()
+                    .any(|&value| matches!(facts.terms.get(value), Term::Caught(_)));
                 if caught {
                     return Some(program.span(module, facts.vars[var.index()].range));
                 }
@@ -217,7 +233,12 @@ fn is_builtin_exception(name: Qual) -> bool {
 }
 
 /// A group built from a list that a thread may still append to.
-fn grouped(cx: &RuleContext<'_>, (function, id, at): (FuncIx, FuncId, EventIx), members: TermId, span: Span) -> Option<Finding> {
+fn grouped(
+    cx: &RuleContext<'_>,
+    (function, id, at): (FuncIx, FuncId, EventIx),
+    members: TermId,
+    span: Span,
+) -> Option<Finding> {
     let members = copied(cx, members);
     let (place, receiver) = cx.program.place(cx.module, function, members)?;
     let reader = Access {
@@ -235,12 +256,22 @@ fn grouped(cx: &RuleContext<'_>, (function, id, at): (FuncIx, FuncId, EventIx), 
     let name = cx.program.place_name(place);
     let other = evidence::span_of(cx.program, writer);
     let thread_name = cx.program.thread_name(thread);
-    let finding = Finding::new(span, Confidence::High, format!("exception group is built from `{name}` while workers may still add to it"))
-        .label("errors that arrive later are lost")
-        .on_thread("main thread");
+    let finding = Finding::new(
+        span,
+        Confidence::High,
+        format!("exception group is built from `{name}` while workers may still add to it"),
+    )
+    .label("errors that arrive later are lost")
+    .on_thread("main thread");
     let finding = evidence::on_thread(cx.program, finding, writer.function, thread);
-    let evidence = Evidence::new(EvidenceRole::OtherAccess, other, format!("`{name}` is changed here on the {thread_name}"));
-    Some(finding.evidence(evidence.on_thread(thread_name)).note("all builds").help("join the workers (or leave the executor's `with` block) before building the group"))
+    let evidence =
+        Evidence::new(EvidenceRole::OtherAccess, other, format!("`{name}` is changed here on the {thread_name}"));
+    Some(
+        finding
+            .evidence(evidence.on_thread(thread_name))
+            .note("all builds")
+            .help("join the workers (or leave the executor's `with` block) before building the group"),
+    )
 }
 
 /// `list(errors)`, `tuple(errors)`, `errors[:]`: what they are made from.

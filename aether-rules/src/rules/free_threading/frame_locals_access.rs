@@ -4,7 +4,7 @@ use crate::declare_rule;
 use crate::evidence;
 use crate::facts::{EventKind, FuncIx, Term, TermId};
 use crate::finding::{Evidence, EvidenceRole};
-use crate::link::{Kind, ModuleId, Program, PlaceRoot, ThreadOf};
+use crate::link::{Kind, ModuleId, PlaceRoot, Program, ThreadOf};
 use crate::settings::TargetBuilds;
 use crate::source::Span;
 use crate::{Confidence, Finding, Findings, RuleContext, qual, sym};
@@ -183,9 +183,12 @@ impl Origin<'_> {
     fn stored(&self, module: ModuleId, function: FuncIx, term: TermId, depth: usize) -> Owner {
         let Some((place, _)) = self.program.place(module, function, term) else { return Owner::Unknown };
         let reader = self.program.func_id(module, function);
-        let reads = self.program.accesses(place).iter().filter(|access| access.function == reader && !access.kind.writes());
+        let reads =
+            self.program.accesses(place).iter().filter(|access| access.function == reader && !access.kind.writes());
         for access in reads {
-            if let Some(conflict) = self.program.conflict(access, |other| matches!(other.kind, crate::link::AccessKind::Write(..))) {
+            if let Some(conflict) =
+                self.program.conflict(access, |other| matches!(other.kind, crate::link::AccessKind::Write(..)))
+            {
                 let span = self.program.span(conflict.other.module, conflict.other.range);
                 return Owner::Other(span, "another thread stores its frame here", Some(conflict.other_thread));
             }
@@ -194,7 +197,10 @@ impl Origin<'_> {
         if matches!(place.root, PlaceRoot::Cell(..)) {
             return Owner::Unknown;
         }
-        stored.into_iter().map(|(module, value, function)| self.of(module, function, value, depth + 2)).fold(Owner::Unknown, worst)
+        stored
+            .into_iter()
+            .map(|(module, value, function)| self.of(module, function, value, depth + 2))
+            .fold(Owner::Unknown, worst)
     }
 
     /// A frame handed in: by callers, or by whoever starts the thread.
@@ -235,7 +241,8 @@ fn worst(a: Owner, b: Owner) -> Owner {
 #[expect(clippy::needless_pass_by_value, reason = "the answer is used up by its description")]
 fn describe(cx: &RuleContext<'_>, span: Span, owner: Owner) -> Finding {
     let builds = "free-threaded builds, 3.13t and later: reading the locals of a running frame can crash (gh-118680)";
-    let help = "use `faulthandler.dump_traceback()`, `traceback.format_stack(frame)`, or have the thread report its own state";
+    let help =
+        "use `faulthandler.dump_traceback()`, `traceback.format_stack(frame)`, or have the thread report its own state";
     let finding = match owner {
         Owner::Other(origin, why, thread) => {
             let message = "locals are read of a frame that another thread may be executing";

@@ -99,7 +99,11 @@ fn consumable(cx: &RuleContext<'_>, place: Place) -> Option<Role> {
 /// A promise of thread safety is about state that outlives a call; a file or iterator that one method opens and
 /// walks is rebound by every call.
 fn is_plausible(cx: &RuleContext<'_>, access: &Access, sharing: &Sharing<'_>) -> bool {
-    let rebound = cx.program.accesses(access.place).iter().any(|other| other.function == access.function && matches!(other.kind, AccessKind::Write(..)));
+    let rebound = cx
+        .program
+        .accesses(access.place)
+        .iter()
+        .any(|other| other.function == access.function && matches!(other.kind, AccessKind::Write(..)));
     match sharing {
         Sharing::Proven(_) => !rebound,
         Sharing::Promised(_) | Sharing::Possible => {
@@ -118,7 +122,9 @@ fn takes_one(cx: &RuleContext<'_>, access: &Access) -> bool {
 fn describe(cx: &RuleContext<'_>, access: &Access, sharing: &Sharing<'_>, kind: Role) -> Finding {
     let name = cx.program.place_name(access.place);
     let (what, consequence) = match kind {
-        Role::Generator => ("generator", "ValueError: generator already executing with the GIL; a crash on 3.13t and 3.14t"),
+        Role::Generator => {
+            ("generator", "ValueError: generator already executing with the GIL; a crash on 3.13t and 3.14t")
+        }
         Role::File => ("file", "lines are torn or lost, with the GIL and without"),
         _ => ("iterator", "elements are lost or handed out twice; many iterators crash on 3.13t"),
     };
@@ -127,7 +133,9 @@ fn describe(cx: &RuleContext<'_>, access: &Access, sharing: &Sharing<'_>, kind: 
         .label("takes the next element while another thread does the same");
     finding = evidence::explain(cx.program, finding, access, sharing).note(consequence);
     let help = if cx.settings().target_version >= PythonVersion::three(15) {
-        format!("wrap it where it is made: `threading.serialize_iterator({name})`, or hand the elements out through a queue")
+        format!(
+            "wrap it where it is made: `threading.serialize_iterator({name})`, or hand the elements out through a queue"
+        )
     } else {
         "hand the elements out through a `queue.SimpleQueue`, or take them under one lock".to_owned()
     };

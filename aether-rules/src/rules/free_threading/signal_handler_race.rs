@@ -123,9 +123,7 @@ fn locks(cx: &RuleContext<'_>, id: FuncId, root: RootId) -> Vec<Misdeed> {
     });
     let acquires = cx.events(function).filter_map(|(_, event)| match event.kind {
         EventKind::Call(call) => match facts.terms.get(facts.calls[call.index()].callee) {
-            Term::Attr(base, method)
-                if method == crate::sym!("acquire") && !cx.program.may_fail(cx.module, call) =>
-            {
+            Term::Attr(base, method) if method == crate::sym!("acquire") && !cx.program.may_fail(cx.module, call) => {
                 Some((base, event.range))
             }
             _ => None,
@@ -134,7 +132,9 @@ fn locks(cx: &RuleContext<'_>, id: FuncId, root: RootId) -> Vec<Misdeed> {
     });
     for (term, range) in withs.chain(acquires) {
         let Some(lock) = cx.program.lock_of(cx.module, function, term) else { continue };
-        if !cx.program.is_reentrant(lock) && let Some(other) = taken_elsewhere(cx, lock, root) {
+        if !cx.program.is_reentrant(lock)
+            && let Some(other) = taken_elsewhere(cx, lock, root)
+        {
             let name = cx.program.lock_name(lock);
             found.push(Misdeed {
                 span: cx.span(range),
@@ -154,7 +154,9 @@ fn taken_elsewhere(cx: &RuleContext<'_>, lock: LockId, root: RootId) -> Option<S
         for (index, ctx) in module.facts.ctxs.iter().enumerate() {
             let CtxKind::With(term, _) = ctx.kind else { continue };
             let function = module.facts.function_of_ctx(CtxIx::at(index));
-            if cx.program.lock_of(id, function, term) == Some(lock) && !in_handler(cx, cx.program.func_id(id, function), root) {
+            if cx.program.lock_of(id, function, term) == Some(lock)
+                && !in_handler(cx, cx.program.func_id(id, function), root)
+            {
                 return Some(cx.program.span(id, ctx.range));
             }
         }
@@ -179,7 +181,9 @@ fn updates(cx: &RuleContext<'_>, id: FuncId, root: RootId) -> Vec<Misdeed> {
     let ends = leaves(cx.program, handler, 0);
     for place in cx.program.all_places() {
         let accesses = cx.program.accesses(place);
-        let own = accesses.iter().filter(|access| access.function == id && (changes(access) || cx.program.writes_back(access)));
+        let own = accesses
+            .iter()
+            .filter(|access| access.function == id && (changes(access) || cx.program.writes_back(access)));
         let Some(access) = own.min_by_key(|access| access.range.start()) else { continue };
         let disturbed = |other: &&Access| {
             let clash = other.kind.writes() || (other.kind == AccessKind::Iterate && access.kind.resizes());
@@ -196,7 +200,10 @@ fn updates(cx: &RuleContext<'_>, id: FuncId, root: RootId) -> Vec<Misdeed> {
             confidence: if halfway.is_some() { Confidence::High } else { Confidence::Low },
             message: format!("signal handler changes `{name}`, which the code it interrupts changes too"),
             label: "runs between any two bytecodes of the main thread: one of the two updates is lost",
-            other: Some((evidence::span_of(cx.program, other), format!("`{name}` is {} here, and may be interrupted halfway", other.kind.verb()))),
+            other: Some((
+                evidence::span_of(cx.program, other),
+                format!("`{name}` is {} here, and may be interrupted halfway", other.kind.verb()),
+            )),
         });
     }
     found
@@ -297,7 +304,8 @@ fn leaves(program: &Program, id: FuncId, depth: usize) -> bool {
 }
 
 fn is_exit(program: &Program, module: ModuleId, call: CallIx) -> bool {
-    let exits = [qual!("sys.exit"), qual!("os._exit"), qual!("builtins.exit"), qual!("builtins.quit"), qual!("os.abort")];
+    let exits =
+        [qual!("sys.exit"), qual!("os._exit"), qual!("builtins.exit"), qual!("builtins.quit"), qual!("os.abort")];
     program.library_callee(module, call).is_some_and(|name| exits.contains(&name))
 }
 

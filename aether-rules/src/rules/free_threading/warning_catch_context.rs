@@ -126,7 +126,10 @@ fn hazard(cx: &RuleContext<'_>, function: FuncIx, id: FuncId, call: CallIx) -> H
 /// Whether the thread is waited for at once, so that nothing else runs meanwhile.
 fn is_alone(cx: &RuleContext<'_>, visit: &Visit) -> bool {
     let root = cx.program.root(visit.root);
-    let waited = cx.program.lifetime(visit.root).is_some_and(|lifetime| lifetime.until.is_some_and(|until| until.index() <= lifetime.from.index() + 1));
+    let waited = cx
+        .program
+        .lifetime(visit.root)
+        .is_some_and(|lifetime| lifetime.until.is_some_and(|until| until.index() <= lifetime.from.index() + 1));
     waited && !root.self_parallel
 }
 
@@ -143,7 +146,13 @@ fn await_inside(cx: &RuleContext<'_>, function: FuncIx, call: CallIx) -> Option<
     inside.next().map(|event| cx.span(event.range))
 }
 
-fn describe(cx: &RuleContext<'_>, function: FuncId, (span, confidence): (Span, Confidence), what: &str, hazard: &Hazard) -> Finding {
+fn describe(
+    cx: &RuleContext<'_>,
+    function: FuncId,
+    (span, confidence): (Span, Confidence),
+    what: &str,
+    hazard: &Hazard,
+) -> Finding {
     let finding = match hazard {
         Hazard::Thread(visit) => {
             let thread = cx.program.root_name(visit.root);
@@ -155,7 +164,11 @@ fn describe(cx: &RuleContext<'_>, function: FuncId, (span, confidence): (Span, C
         }
         Hazard::Await(at) => Finding::new(span, confidence, format!("`{what}` spans an `await`"))
             .label("other tasks run with these filters, and may restore theirs in between")
-            .evidence(crate::finding::Evidence::new(crate::finding::EvidenceRole::CallPath, *at, "other tasks run here")),
+            .evidence(crate::finding::Evidence::new(
+                crate::finding::EvidenceRole::CallPath,
+                *at,
+                "other tasks run here",
+            )),
         Hazard::Unproven => Finding::new(span, confidence, format!("`{what}` is not thread-safe"))
             .label("saves and restores process-wide filters")
             .note("no thread that reaches this is started in the analysed code; it is real once two threads do"),

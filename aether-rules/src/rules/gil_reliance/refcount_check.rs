@@ -89,7 +89,8 @@ fn only_decides_on_a_message(cx: &RuleContext<'_>, count: CallIx) -> bool {
     let holds_count = |term| matches!(facts.terms.get(term), Term::Call(call) if call == count);
     let tests: Vec<TermId> = tests.filter(|&test| has_part(cx, test, &holds_count)).collect();
     // `b` of `a and b` is evaluated where `a` holds: part of the test, not of what it decides.
-    let is_whole = |test: TermId| !tests.iter().any(|&other| other != test && has_part(cx, other, &|part| part == test));
+    let is_whole =
+        |test: TermId| !tests.iter().any(|&other| other != test && has_part(cx, other, &|part| part == test));
     let is_decided =
         |ctx: &Ctx| matches!(ctx.kind, CtxKind::Branch(test, _) if tests.contains(&test) && is_whole(test));
     let mut inside = facts.events.iter().filter(|event| facts.ctx_chain(event.ctx).any(|(_, ctx)| is_decided(ctx)));

@@ -59,8 +59,11 @@ declare_rule! {
 }
 
 const ACQUIRES: &[Qual] = &[
-    Qual::of("threading.Lock.acquire"), Qual::of("threading.Condition.acquire"), Qual::of("threading.Semaphore.acquire"),
-    Qual::of("multiprocessing.Lock.acquire"), Qual::of("multiprocessing.RLock.acquire"),
+    Qual::of("threading.Lock.acquire"),
+    Qual::of("threading.Condition.acquire"),
+    Qual::of("threading.Semaphore.acquire"),
+    Qual::of("multiprocessing.Lock.acquire"),
+    Qual::of("multiprocessing.RLock.acquire"),
 ];
 
 fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
@@ -91,12 +94,19 @@ fn is_ignored(cx: &RuleContext<'_>, function: FuncIx, call: CallIx) -> bool {
     if facts.calls[call.index()].usage == Usage::Discarded {
         return true;
     }
-    let mut holders = facts.vars.iter().enumerate().filter(|(_, var)| var.values.iter().any(|&value| facts.terms.get(value) == Term::Call(call)));
+    let mut holders = facts
+        .vars
+        .iter()
+        .enumerate()
+        .filter(|(_, var)| var.values.iter().any(|&value| facts.terms.get(value) == Term::Call(call)));
     let (Some((index, variable)), None) = (holders.next(), holders.next()) else { return false };
     let var = VarIx::at(index);
-    let is_local = facts.var_scope(var) == ScopeKind::Function(function) && !variable.captured && variable.values.len() == 1;
+    let is_local =
+        facts.var_scope(var) == ScopeKind::Function(function) && !variable.captured && variable.values.len() == 1;
     let stored_elsewhere = facts.events.iter().any(|event| match event.kind {
-        EventKind::Store(target, value) => facts.terms.get(value) == Term::Call(call) && facts.var_of(target) != Some(var),
+        EventKind::Store(target, value) => {
+            facts.terms.get(value) == Term::Call(call) && facts.var_of(target) != Some(var)
+        }
         _ => false,
     });
     let mut names = (1..facts.terms.len()).map(TermId::at).filter(|&term| facts.var_of(term) == Some(var));
@@ -115,7 +125,9 @@ fn is_read(cx: &RuleContext<'_>, name: TermId) -> bool {
     });
     let in_events = facts.events.iter().any(|event| match event.kind {
         EventKind::Store(_, value) | EventKind::Augment(_, value) => value == name,
-        EventKind::Return(value) | EventKind::Yield(value) | EventKind::Raise(value) | EventKind::Load(value) => value == name,
+        EventKind::Return(value) | EventKind::Yield(value) | EventKind::Raise(value) | EventKind::Load(value) => {
+            value == name
+        }
         _ => false,
     });
     let in_values = facts.vars.iter().any(|var| var.values.contains(&name));
@@ -125,7 +137,8 @@ fn is_read(cx: &RuleContext<'_>, name: TermId) -> bool {
 fn is_release(cx: &RuleContext<'_>, function: FuncIx, event: Event, lock: LockId) -> bool {
     let EventKind::Call(call) = event.kind else { return false };
     let Term::Attr(base, name) = cx.facts().terms.get(cx.facts().calls[call.index()].callee) else { return false };
-    name == sym!("release") && cx.program.lock_and_owner(cx.module, function, base).is_some_and(|(released, _)| released == lock)
+    name == sym!("release")
+        && cx.program.lock_and_owner(cx.module, function, base).is_some_and(|(released, _)| released == lock)
 }
 
 /// `lock.acquire(False); lock.release()`: whatever it was, it is free now.
@@ -134,7 +147,13 @@ fn frees_at_once(cx: &RuleContext<'_>, acquire: EventIx, release: EventIx) -> bo
     between.iter().all(|event| matches!(event.kind, EventKind::Load(_)))
 }
 
-fn describe(cx: &RuleContext<'_>, event: Event, lock: LockId, release: Option<Event>, confidence: Confidence) -> Finding {
+fn describe(
+    cx: &RuleContext<'_>,
+    event: Event,
+    lock: LockId,
+    release: Option<Event>,
+    confidence: Confidence,
+) -> Finding {
     let name = cx.program.lock_name(lock);
     let message = format!("`{name}` may not be held after this: the result of `acquire()` is ignored");
     let mut finding = Finding::new(cx.span(event.range), confidence, message).label("returns False when it gives up");

@@ -9,8 +9,10 @@ use crate::model::{LockKind, Role};
 use crate::{Confidence, Finding, Findings, RuleContext, sym};
 
 use leak::Leak;
+use release::{HARMLESS, is_half, is_release, releases_itself, tested_ctx};
 
 mod leak;
+mod release;
 
 declare_rule! {
     /// ## What it does
@@ -93,12 +95,6 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     }
 }
 
-/// Functions that are one half of a pair.
-fn is_half(cx: &RuleContext<'_>, function: FuncId) -> bool {
-    let name = cx.facts().name(cx.program.function(function).name).trim_start_matches('_');
-    name.starts_with("enter__") || name.starts_with("acquire") || name.starts_with("lock") || name.starts_with("aenter__")
-}
-
 impl<'a> Acquire<'a> {
     /// The acquisition a step is, if it waits or its result decides what follows.
     fn at(cx: &'a RuleContext<'a>, local: FuncIx, at: EventIx, event: Event) -> Option<Self> {
@@ -110,7 +106,10 @@ impl<'a> Acquire<'a> {
         }
         let (lock, _) = cx.program.lock_and_owner(cx.module, local, base)?;
         let kind = cx.program.place_kind(cx.program.lock(lock).place).role();
-        if !matches!(kind, Some(Role::Lock(LockKind::Lock | LockKind::RLock | LockKind::Condition | LockKind::Semaphore))) {
+        if !matches!(
+            kind,
+            Some(Role::Lock(LockKind::Lock | LockKind::RLock | LockKind::Condition | LockKind::Semaphore))
+        ) {
             return None;
         }
         let is_tested = facts.calls[call.index()].usage != crate::facts::Usage::Discarded;
@@ -133,13 +132,19 @@ impl<'a> Acquire<'a> {
         let later = || releases.iter().filter(|(at, _)| *at > self.at);
         let facts = self.cx.facts();
         let inside = |event: &Event, kind: fn(CtxKind) -> bool| {
-            facts.ctx_chain(event.ctx).take_while(|(at, _)| *at != self.ctx).find(|(_, ctx)| kind(ctx.kind)).map(|(at, _)| at)
+            facts
+                .ctx_chain(event.ctx)
+                .take_while(|(at, _)| *at != self.ctx)
+                .find(|(_, ctx)| kind(ctx.kind))
+                .map(|(at, _)| at)
         };
-        let finals: Vec<CtxIx> = later().filter_map(|(_, event)| inside(event, |kind| kind == CtxKind::Finally)).collect();
+        let finals: Vec<CtxIx> =
+            later().filter_map(|(_, event)| inside(event, |kind| kind == CtxKind::Finally)).collect();
         if !finals.is_empty() {
             return self.before_try(&finals);
         }
-        let handlers = later().filter(|(_, event)| inside(event, |kind| matches!(kind, CtxKind::Handler(_))).is_some()).count();
+        let handlers =
+            later().filter(|(_, event)| inside(event, |kind| matches!(kind, CtxKind::Handler(_))).is_some()).count();
         if handlers == later().count() {
             return Some(Leak::OnlyOnError(first));
         }
@@ -161,9 +166,12 @@ impl<'a> Acquire<'a> {
         if is_covered(facts.events[self.at.index()].ctx) {
             return None;
         }
-        let events = self.cx.events(self.local).filter(|(at, event)| *at > self.at && facts.ctx_within(event.ctx, self.ctx));
+        let events =
+            self.cx.events(self.local).filter(|(at, event)| *at > self.at && facts.ctx_within(event.ctx, self.ctx));
         let before = events.take_while(|(_, event)| !is_covered(event.ctx));
-        let mut leaks = before.filter(|&(at, event)| !self.is_given_back(at, event)).filter_map(|(at, event)| self.leaves(at, event));
+        let mut leaks = before
+            .filter(|&(at, event)| !self.is_given_back(at, event))
+            .filter_map(|(at, event)| self.leaves(at, event));
         leaks.next().or_else(|| self.skips(finals))
     }
 
@@ -175,7 +183,8 @@ impl<'a> Acquire<'a> {
         let leads_past = |kind| !self.is_own_test(kind) && !self.is_released_otherwise(kind);
         let mut tests = outer.filter(|(_, ctx)| matches!(ctx.kind, CtxKind::Branch(..)) && leads_past(ctx.kind));
         let (test, _) = tests.next()?;
-        let mut inside = self.cx.events(self.local).filter(|(at, event)| *at > self.at && facts.ctx_within(event.ctx, test));
+        let mut inside =
+            self.cx.events(self.local).filter(|(at, event)| *at > self.at && facts.ctx_within(event.ctx, test));
         inside.next().map(|(at, _)| Leak::Skip(at))
     }
 
@@ -199,7 +208,9 @@ impl<'a> Acquire<'a> {
             _ => false,
         };
         let is_result = |term: TermId| {
-            let kept = facts.var_of(term).is_some_and(|var| facts.vars[var.index()].values.iter().any(|&value| is_attempt(value)));
+            let kept = facts
+                .var_of(term)
+                .is_some_and(|var| facts.vars[var.index()].values.iter().any(|&value| is_attempt(value)));
             is_attempt(term) || kept
         };
         is_result(test) || facts.terms.children(test).any(is_result)
@@ -233,13 +244,16 @@ impl<'a> Acquire<'a> {
             EventKind::Call(call) => facts.args_of(call),
             _ => &[],
         });
-        args.flat_map(|arg| cx.program.callbacks(cx.module, arg.value)).any(|given| releases_itself(cx, given, self.lock))
+        args.flat_map(|arg| cx.program.callbacks(cx.module, arg.value))
+            .any(|given| releases_itself(cx, given, self.lock))
     }
 
     /// Whether the lock is given back on the way to a step, and not taken again.
     fn is_given_back(&self, at: EventIx, event: Event) -> bool {
         let facts = self.cx.facts();
-        let passed = |(release, given): (EventIx, Event)| release > self.at && release < at && facts.ctx_within(event.ctx, given.ctx);
+        let passed = |(release, given): (EventIx, Event)| {
+            release > self.at && release < at && facts.ctx_within(event.ctx, given.ctx)
+        };
         self.releases().any(passed)
     }
 
@@ -247,11 +261,16 @@ impl<'a> Acquire<'a> {
     fn is_baton(&self, releases: &[(EventIx, Event)]) -> bool {
         let facts = self.cx.facts();
         let retaken = |from: EventIx, to: EventIx| {
-            self.cx.events(self.local).any(|(at, event)| at > from && at < to && matches!(event.kind, EventKind::Call(call) if self.acquires(call)))
+            self.cx.events(self.local).any(|(at, event)| {
+                at > from && at < to && matches!(event.kind, EventKind::Call(call) if self.acquires(call))
+            })
         };
         releases.iter().any(|(first, given)| {
             releases.iter().any(|(second, again)| {
-                second > first && again.ctx != given.ctx && facts.ctx_within(again.ctx, given.ctx) && !retaken(*first, *second)
+                second > first
+                    && again.ctx != given.ctx
+                    && facts.ctx_within(again.ctx, given.ctx)
+                    && !retaken(*first, *second)
             })
         })
     }
@@ -260,7 +279,8 @@ impl<'a> Acquire<'a> {
     fn on_the_way(&self, release: EventIx) -> Option<Leak> {
         let facts = self.cx.facts();
         let events = self.cx.events(self.local);
-        let mut between = events.filter(|(at, event)| *at > self.at && *at < release && facts.ctx_within(event.ctx, self.ctx));
+        let mut between =
+            events.filter(|(at, event)| *at > self.at && *at < release && facts.ctx_within(event.ctx, self.ctx));
         between.find_map(|(at, event)| self.leaves(at, event))
     }
 
@@ -271,10 +291,21 @@ impl<'a> Acquire<'a> {
             EventKind::Call(call) => {
                 let callee = self.cx.facts().calls[call.index()].callee;
                 let harmless = match self.cx.facts().terms.get(callee) {
-                    Term::Attr(_, name) => [sym!("release"), sym!("append"), sym!("add"), sym!("discard"), sym!("clear"), sym!("set"), sym!("notify_all"), sym!("notify")].contains(&name),
+                    Term::Attr(_, name) => [
+                        sym!("release"),
+                        sym!("append"),
+                        sym!("add"),
+                        sym!("discard"),
+                        sym!("clear"),
+                        sym!("set"),
+                        sym!("notify_all"),
+                        sym!("notify"),
+                    ]
+                    .contains(&name),
                     _ => false,
                 };
-                let is_clock = matches!(self.cx.program.kind(self.cx.module, callee), Kind::Lib(name) if HARMLESS.contains(&name));
+                let is_clock =
+                    matches!(self.cx.program.kind(self.cx.module, callee), Kind::Lib(name) if HARMLESS.contains(&name));
                 (!harmless && !is_clock).then_some(Leak::Raise(at))
             }
             EventKind::Await | EventKind::Yield(_) => Some(Leak::Raise(at)),
@@ -294,9 +325,11 @@ impl<'a> Acquire<'a> {
             }
             // `stack.callback(lock.release)`, `atexit.register(lock.release)`.
             EventKind::Load(term) => match self.cx.facts().terms.get(term) {
-                Term::Attr(base, name) if name == sym!("release") => {
-                    self.cx.program.lock_and_owner(self.cx.module, self.local, base).is_some_and(|(lock, _)| lock == self.lock)
-                }
+                Term::Attr(base, name) if name == sym!("release") => self
+                    .cx
+                    .program
+                    .lock_and_owner(self.cx.module, self.local, base)
+                    .is_some_and(|(lock, _)| lock == self.lock),
                 _ => false,
             },
             _ => false,
@@ -314,15 +347,19 @@ impl<'a> Acquire<'a> {
     /// Whether somebody else releases the lock, or may: it is passed on, or released in another function.
     fn is_handed_over(&self) -> bool {
         let program = self.cx.program;
-        let releasing = program.modules().filter(|(_, module)| {
-            module.facts.mentions(sym!("release")) || module.facts.mentions(sym!("__exit__"))
-        });
-        let elsewhere = releasing.flat_map(|(id, module)| (0..module.facts.calls.len()).map(move |index| (id, module, index))).any(|(id, module, index)| {
-            let function = module.facts.function_of_ctx(module.facts.calls[index].ctx);
-            is_release(self.cx, id, function, crate::facts::CallIx(index as u32), self.lock)
-        });
+        let releasing = program
+            .modules()
+            .filter(|(_, module)| module.facts.mentions(sym!("release")) || module.facts.mentions(sym!("__exit__")));
+        let elsewhere = releasing
+            .flat_map(|(id, module)| (0..module.facts.calls.len()).map(move |index| (id, module, index)))
+            .any(|(id, module, index)| {
+                let function = module.facts.function_of_ctx(module.facts.calls[index].ctx);
+                is_release(self.cx, id, function, crate::facts::CallIx(index as u32), self.lock)
+            });
         let facts = self.cx.facts();
-        let is_lock = |term: TermId| program.lock_and_owner(self.cx.module, self.local, term).is_some_and(|(lock, _)| lock == self.lock);
+        let is_lock = |term: TermId| {
+            program.lock_and_owner(self.cx.module, self.local, term).is_some_and(|(lock, _)| lock == self.lock)
+        };
         let passed = facts.args.iter().any(|arg| match facts.terms.get(arg.value) {
             Term::Name(_) => is_lock(arg.value),
             Term::Attr(base, name) => is_lock(arg.value) || (name == sym!("release") && is_lock(base)),
@@ -339,7 +376,12 @@ impl<'a> Acquire<'a> {
         let finding = match leak {
             Leak::Never => finding,
             Leak::Return(at) => show::add(finding, EvidenceRole::OtherAccess, span(at), "leaves without releasing it"),
-            Leak::Skip(at) => show::add(finding, EvidenceRole::OtherAccess, span(at), "the lock is only released on the way through here"),
+            Leak::Skip(at) => show::add(
+                finding,
+                EvidenceRole::OtherAccess,
+                span(at),
+                "the lock is only released on the way through here",
+            ),
             Leak::Raise(at) => show::add(finding, EvidenceRole::OtherAccess, span(at), "may raise, with the lock held"),
             Leak::OnlyOnError(at) => show::add(finding, EvidenceRole::OtherAccess, span(at), "the only release"),
         };
@@ -347,43 +389,4 @@ impl<'a> Acquire<'a> {
             .note("all builds: no exception and no `return` releases a lock")
             .help("use `with`, or put `try:` right after `acquire()` and `release()` in its `finally:`")
     }
-}
-
-const HARMLESS: &[crate::facts::Qual] = &[
-    crate::facts::Qual::of("time.time"), crate::facts::Qual::of("time.monotonic"), crate::facts::Qual::of("time.perf_counter"),
-    crate::facts::Qual::of("builtins.len"), crate::facts::Qual::of("builtins.id"), crate::facts::Qual::of("threading.get_ident"),
-    crate::facts::Qual::of("threading.Condition.wait"), crate::facts::Qual::of("threading.Condition.wait_for"),
-    crate::facts::Qual::of("threading.Event.set"), crate::facts::Qual::of("threading.Event.is_set"), crate::facts::Qual::of("threading.Event.clear"),
-    crate::facts::Qual::of("time.sleep"), crate::facts::Qual::of("threading.current_thread"), crate::facts::Qual::of("builtins.isinstance"), crate::facts::Qual::of("builtins.list"), crate::facts::Qual::of("builtins.dict"),
-];
-
-/// The block in which a tested acquisition has succeeded.
-fn tested_ctx(cx: &RuleContext<'_>, function: FuncIx, call: crate::facts::CallIx) -> Option<CtxIx> {
-    let facts = cx.facts();
-    let from = facts.calls[call.index()].ctx;
-    let arms = facts.ctxs.iter().enumerate().skip(from.index());
-    let arms = arms.filter(|(_, ctx)| match ctx.kind {
-        CtxKind::Branch(test, arm) => cx.program.proves_acquired(cx.module, test, arm, call),
-        _ => false,
-    });
-    // The last one with something in it: `if not lock.acquire(…): return` has an empty `else` of its own before what
-    // follows, and the right side of an `and` is a block of its own.
-    let mut arms: Vec<CtxIx> = arms.map(|(at, _)| CtxIx::at(at)).collect();
-    arms.retain(|&arm| cx.events(function).any(|(_, event)| facts.ctx_within(event.ctx, arm)));
-    arms.last().copied()
-}
-
-fn is_release(cx: &RuleContext<'_>, module: crate::link::ModuleId, function: FuncIx, call: crate::facts::CallIx, lock: LockId) -> bool {
-    let facts = &cx.program.module(module).facts;
-    let Term::Attr(base, name) = facts.terms.get(facts.calls[call.index()].callee) else { return false };
-    let frees = name == sym!("release") || name == sym!("__exit__");
-    frees && cx.program.lock_and_owner(module, function, base).is_some_and(|(released, _)| released == lock)
-}
-
-fn releases_itself(cx: &RuleContext<'_>, function: FuncId, lock: LockId) -> bool {
-    let (module, local) = cx.program.func_local(function);
-    cx.program.module(module).facts.events_of(local).iter().any(|event| match event.kind {
-        EventKind::Call(call) => is_release(cx, module, local, call, lock),
-        _ => false,
-    })
 }

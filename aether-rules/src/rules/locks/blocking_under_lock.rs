@@ -4,12 +4,16 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::declare_rule;
 use crate::evidence::{self, locks as show};
-use crate::facts::{CtxIx, CtxKind, EventIx, EventKind, ModuleFacts, Qual, Term, TermId};
+use crate::facts::{CtxIx, CtxKind, EventIx, EventKind, TermId};
 use crate::finding::EvidenceRole;
-use crate::link::{Callee, FuncId, Held, LockId, Owner, RootId, Taken, Wait};
+use crate::link::{Callee, FuncId, Held, LockId, Owner, RootId, Wait};
 use crate::model::{Awaits, LockKind, Role};
 use crate::source::Span;
-use crate::{Confidence, Finding, Findings, RuleContext};
+use crate::{Finding, Findings, RuleContext};
+
+use reason::{Reason, confidence, needs, rank, reason};
+
+mod reason;
 
 declare_rule! {
     /// ## What it does
@@ -82,16 +86,6 @@ declare_rule! {
 /// How many calls may lie between the lock and the wait.
 const MAX_CALLS: usize = 3;
 
-/// Why a wait under a lock is wrong.
-enum Reason {
-    /// The thread waited for takes the lock.
-    Needs { root: RootId, taken: Taken, exact: bool },
-    /// Whoever could end the wait holds the lock when doing so.
-    Starves { who: Span },
-    /// It just takes time.
-    Slow,
-}
-
 /// What is known of the module so far.
 #[derive(Default)]
 struct Known {
@@ -107,7 +101,9 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
         for wait in cx.program.endless_waits(function) {
             let held = match wait.awaits {
                 // Where a caller holds the lock, its call is what is reported.
-                Awaits::Thread | Awaits::Future | Awaits::Executor => cx.program.holding(function, Some(wait.event), wait.ctx),
+                Awaits::Thread | Awaits::Future | Awaits::Executor => {
+                    cx.program.holding(function, Some(wait.event), wait.ctx)
+                }
                 _ => held_at(cx, function, wait.event, wait.ctx),
             };
             let held: Vec<Held> = held.into_iter().filter(|one| excludes(cx, one.lock)).collect();
@@ -147,7 +143,12 @@ fn through_calls(cx: &RuleContext<'_>, function: FuncId, known: &mut Known, find
         if matches!(cx.program.callee(cx.module, call), Callee::Opaque | Callee::Lib(_)) {
             continue;
         }
-        let held: Vec<Held> = cx.program.holding(function, Some(at), event.ctx).into_iter().filter(|one| excludes(cx, one.lock)).collect();
+        let held: Vec<Held> = cx
+            .program
+            .holding(function, Some(at), event.ctx)
+            .into_iter()
+            .filter(|one| excludes(cx, one.lock))
+            .collect();
         if held.is_empty() {
             continue;
         }
@@ -164,7 +165,10 @@ fn through_calls(cx: &RuleContext<'_>, function: FuncId, known: &mut Known, find
                 let of_threads = matches!(wait.awaits, Awaits::Thread | Awaits::Executor | Awaits::Future);
                 // One lock and one wait are one deadlock, however many calls lead from the one to the other.
                 let pair = (held[0].lock, wait.span);
-                if of_threads && !known.reported.contains(&pair) && report(cx, &held, (wait, cx.span(event.range), &path), findings) {
+                if of_threads
+                    && !known.reported.contains(&pair)
+                    && report(cx, &held, (wait, cx.span(event.range), &path), findings)
+                {
                     known.reported.push(pair);
                 }
             }
@@ -201,7 +205,8 @@ fn pools(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
             continue;
         }
         let function = cx.program.func_id(cx.module, ctx.function);
-        let held: Vec<Held> = cx.program.holding(function, None, ctx.parent).into_iter().filter(|one| excludes(cx, one.lock)).collect();
+        let held: Vec<Held> =
+            cx.program.holding(function, None, ctx.parent).into_iter().filter(|one| excludes(cx, one.lock)).collect();
         let inside = cx.program.roots().filter(|(_, root)| {
             root.started.is_some_and(|started| started.by == function && facts.ctx_within(started.ctx, at))
         });
@@ -218,11 +223,17 @@ fn pools(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
 }
 
 /// Whether there was anything to report.
-fn report(cx: &RuleContext<'_>, held: &[Held], at: (&Wait, Span, &[(Span, FuncId)]), findings: &mut Findings<'_>) -> bool {
+fn report(
+    cx: &RuleContext<'_>,
+    held: &[Held],
+    at: (&Wait, Span, &[(Span, FuncId)]),
+    findings: &mut Findings<'_>,
+) -> bool {
     let (wait, span, path) = at;
     let own = own_lock(cx, wait);
     let others: Vec<&Held> = held.iter().filter(|one| Some(one.lock) != own).collect();
-    let best = others.iter().filter_map(|one| Some((*one, reason(cx, one, wait)?))).min_by_key(|(_, reason)| rank(reason));
+    let best =
+        others.iter().filter_map(|one| Some((*one, reason(cx, one, wait)?))).min_by_key(|(_, reason)| rank(reason));
     let Some((one, reason)) = best else { return false };
     if (!path.is_empty() && matches!(reason, Reason::Slow)) || !findings.wants(confidence(&reason)) {
         return false;
@@ -233,7 +244,8 @@ fn report(cx: &RuleContext<'_>, held: &[Held], at: (&Wait, Span, &[(Span, FuncId
     };
     let mut finding = describe(cx, one, span, &what, &reason);
     for &(span, callee) in path {
-        finding = show::add(finding, EvidenceRole::CallPath, span, format!("calls `{}`", cx.program.function_name(callee)));
+        finding =
+            show::add(finding, EvidenceRole::CallPath, span, format!("calls `{}`", cx.program.function_name(callee)));
     }
     if !path.is_empty() {
         finding = show::add(finding, EvidenceRole::OtherAccess, wait.span, "waits here");
@@ -251,129 +263,12 @@ fn own_lock(cx: &RuleContext<'_>, wait: &Wait) -> Option<LockId> {
     cx.program.lock_and_owner(module, function, wait.on).map(|(lock, _)| lock)
 }
 
-fn rank(reason: &Reason) -> u8 {
-    match reason {
-        Reason::Needs { exact: true, .. } => 0,
-        Reason::Needs { .. } => 1,
-        Reason::Starves { .. } => 2,
-        Reason::Slow => 3,
-    }
-}
-
-fn confidence(reason: &Reason) -> Confidence {
-    match reason {
-        Reason::Needs { exact: true, .. } => Confidence::High,
-        Reason::Needs { .. } | Reason::Starves { .. } => Confidence::Medium,
-        Reason::Slow => Confidence::Low,
-    }
-}
-
-fn reason(cx: &RuleContext<'_>, held: &Held, wait: &Wait) -> Option<Reason> {
-    const PUTS: &[Qual] = &[Qual::of("queue.Queue.put"), Qual::of("queue.Queue.put_nowait"), Qual::of("queue.SimpleQueue.put")];
-    const GETS: &[Qual] = &[Qual::of("queue.Queue.get"), Qual::of("queue.Queue.get_nowait")];
-    const SETS: &[Qual] = &[Qual::of("threading.Event.set")];
-    const NOTIFIES: &[Qual] = &[
-        Qual::of("threading.Condition.notify"), Qual::of("threading.Condition.notify_all"), Qual::of("threading.Condition.notifyAll"),
-    ];
-    let enders = match wait.awaits {
-        Awaits::Thread | Awaits::Future | Awaits::Executor => {
-            let awaited = cx.program.awaited(wait);
-            return match needs(cx, held, &awaited.roots) {
-                // The thread said under the lock that it is on its way out, and does not come back for it.
-                Some((root, _)) if announces(cx, wait, root) => Some(Reason::Slow),
-                Some((root, taken)) => Some(Reason::Needs { root, taken, exact: awaited.exact }),
-                // A known thread that never takes the lock ends without it.
-                None if awaited.exact && !awaited.roots.is_empty() => None,
-                None => Some(Reason::Slow),
-            };
-        }
-        Awaits::Item => PUTS,
-        Awaits::Room => GETS,
-        Awaits::Event => SETS,
-        Awaits::Notification => NOTIFIES,
-        Awaits::Barrier | Awaits::Time | Awaits::Process | Awaits::Outside => return Some(Reason::Slow),
-    };
-    let reason = if asks_first(cx, wait) { None } else { starves(cx, held, wait, enders) };
-    Some(reason.unwrap_or(Reason::Slow))
-}
-
-/// The tests around a wait, in its own function.
-fn tests<'a>(cx: &RuleContext<'a>, wait: &Wait) -> impl Iterator<Item = TermId> + use<'a> {
-    let (module, _) = cx.program.func_local(wait.function);
-    let facts = &cx.program.module(module).facts;
-    let chain: Vec<CtxKind> = facts.ctx_chain(wait.ctx).map(|(_, ctx)| ctx.kind).collect();
-    chain.into_iter().filter_map(|kind| match kind {
-        CtxKind::Branch(test, _) => Some(test),
-        _ => None,
-    })
-}
-
-/// The expressions a test is made of.
-fn parts(facts: &ModuleFacts, test: TermId) -> Vec<TermId> {
-    const MAX_PARTS: usize = 24;
-    let mut found = vec![test];
-    let mut next = 0;
-    while next < found.len() && found.len() < MAX_PARTS {
-        let term = found[next];
-        next += 1;
-        found.extend(facts.terms.children(term));
-        if let Term::Call(call) = facts.terms.get(term) {
-            found.push(facts.receiver_of(call));
-        }
-    }
-    found.retain(|part| !part.is_opaque());
-    found
-}
-
-/// `while not queue.empty(): queue.get()`: what is waited on was asked first, under the lock.
-fn asks_first(cx: &RuleContext<'_>, wait: &Wait) -> bool {
-    let (module, _) = cx.program.func_local(wait.function);
-    let facts = &cx.program.module(module).facts;
-    tests(cx, wait).any(|test| parts(facts, test).iter().any(|part| part.same(wait.on)))
-}
-
-/// Whether the wait depends on a flag that the thread itself sets.
-fn announces(cx: &RuleContext<'_>, wait: &Wait, root: RootId) -> bool {
-    let (module, function) = cx.program.func_local(wait.function);
-    let facts = &cx.program.module(module).facts;
-    let in_root = |function: FuncId| cx.program.visits(function).iter().any(|visit| visit.root == root);
-    tests(cx, wait).flat_map(|test| parts(facts, test)).any(|part| {
-        let place = cx.program.place(module, function, part);
-        place.is_some_and(|(place, _)| cx.program.accesses(place).iter().any(|access| access.kind.writes() && in_root(access.function)))
-    })
-}
-
-/// A thread among those waited for that takes the held lock.
-fn needs(cx: &RuleContext<'_>, held: &Held, roots: &[RootId]) -> Option<(RootId, Taken)> {
-    roots.iter().find_map(|&root| {
-        let taken = cx.program.taken_by(cx.program.root(root).function).iter();
-        let mut same = taken.filter(|taken| taken.lock == held.lock && !taken.conditional);
-        same.next().map(|taken| (root, *taken))
-    })
-}
-
-/// Whether all who could end the wait do so with the lock held.
-fn starves(cx: &RuleContext<'_>, held: &Held, wait: &Wait, enders: &[Qual]) -> Option<Reason> {
-    let (module, function) = cx.program.func_local(wait.function);
-    let (place, _) = cx.program.place(module, function, wait.on)?;
-    let calls = cx.program.method_calls(place, enders);
-    let locked = |&(function, event): &(FuncId, EventIx)| {
-        let (module, _) = cx.program.func_local(function);
-        cx.program.held(module, function, event).holds(held.lock)
-    };
-    let &(first, event) = calls.first()?;
-    if !calls.iter().all(locked) {
-        return None;
-    }
-    let (module, _) = cx.program.func_local(first);
-    let range = cx.program.module(module).facts.events[event.index()].range;
-    Some(Reason::Starves { who: cx.program.span(module, range) })
-}
-
 fn describe(cx: &RuleContext<'_>, held: &Held, span: Span, what: &str, reason: &Reason) -> Finding {
     let lock = cx.program.lock_name(held.lock);
     let message = match reason {
-        Reason::Needs { root, .. } => format!("waits for the {} with `{lock}` held, which that thread takes", cx.program.root_name(*root)),
+        Reason::Needs { root, .. } => {
+            format!("waits for the {} with `{lock}` held, which that thread takes", cx.program.root_name(*root))
+        }
         Reason::Starves { .. } => format!("waits with `{lock}` held, which whoever could end the wait needs"),
         Reason::Slow => format!("waits without limit with `{lock}` held"),
     };
@@ -387,7 +282,12 @@ fn describe(cx: &RuleContext<'_>, held: &Held, span: Span, what: &str, reason: &
             let function = cx.program.root(*root).function;
             show::way(cx.program, evidence::with_root(cx.program, finding, function, *root), taken)
         }
-        Reason::Starves { who } => show::add(finding, EvidenceRole::OtherAccess, *who, format!("would end the wait, but only with `{lock}` held")),
+        Reason::Starves { who } => show::add(
+            finding,
+            EvidenceRole::OtherAccess,
+            *who,
+            format!("would end the wait, but only with `{lock}` held"),
+        ),
         Reason::Slow => finding,
     };
     finding

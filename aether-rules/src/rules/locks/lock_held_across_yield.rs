@@ -88,12 +88,17 @@ fn is_lock(cx: &RuleContext<'_>, held: &Held) -> bool {
 /// How sure we are that the generator is meant to be iterated; nothing if it becomes a context manager.
 fn purpose(cx: &RuleContext<'_>, local: FuncIx, function: FuncId) -> Option<Confidence> {
     const MANAGERS: &[Qual] = &[
-        Qual::of("contextlib.contextmanager"), Qual::of("contextlib.asynccontextmanager"), Qual::of("pytest.fixture"),
-        Qual::of("pytest_asyncio.fixture"), Qual::of("pytest.yield_fixture"),
+        Qual::of("contextlib.contextmanager"),
+        Qual::of("contextlib.asynccontextmanager"),
+        Qual::of("pytest.fixture"),
+        Qual::of("pytest_asyncio.fixture"),
+        Qual::of("pytest.yield_fixture"),
     ];
-    const PLAIN: &[Qual] = &[Qual::of("builtins.staticmethod"), Qual::of("builtins.classmethod"), Qual::of("builtins.property")];
+    const PLAIN: &[Qual] =
+        &[Qual::of("builtins.staticmethod"), Qual::of("builtins.classmethod"), Qual::of("builtins.property")];
     let facts = cx.facts();
-    let mut confidence = if cx.program.thread_visits(function).next().is_some() { Confidence::High } else { Confidence::Medium };
+    let mut confidence =
+        if cx.program.thread_visits(function).next().is_some() { Confidence::High } else { Confidence::Medium };
     for &decorator in &facts.functions[local.index()].decorators {
         let callee = match facts.terms.get(decorator) {
             Term::Call(call) => facts.calls[call.index()].callee,

@@ -5,6 +5,7 @@ use crate::evidence::{self, locks as show};
 use crate::facts::{CallIx, EventKind, Qual, Term};
 use crate::finding::EvidenceRole;
 use crate::link::{CallSite, ClassId, FuncId, Kind, Owner, PlaceRoot, Receiver, RootId, Taken, Via};
+use crate::messages;
 use crate::model::RunsOn;
 use crate::source::Span;
 use crate::{Confidence, Finding, Findings, RuleContext, sym};
@@ -133,7 +134,9 @@ fn is_siblings(cx: &RuleContext<'_>, finalizer: FuncId, (call, function): (Span,
     if !cx.program.callers(function).iter().any(|site| site.receiver == Receiver::Own && is_here(site)) {
         return false;
     }
-    let (Some(dying), Some(other)) = (cx.program.class_of(finalizer), cx.program.class_of(function)) else { return false };
+    let (Some(dying), Some(other)) = (cx.program.class_of(finalizer), cx.program.class_of(function)) else {
+        return false;
+    };
     let (own, others) = (&cx.program.class(dying).mro, &cx.program.class(other).mro);
     !own.contains(&other) && !others.contains(&dying) && own.iter().any(|ancestor| others.contains(ancestor))
 }
@@ -143,9 +146,11 @@ fn is_siblings(cx: &RuleContext<'_>, finalizer: FuncId, (call, function): (Span,
 fn belongs_to_the_dying(cx: &RuleContext<'_>, finalizer: FuncId, taken: &Taken) -> bool {
     let Some(dying) = cx.program.class_of(finalizer).filter(|_| taken.owner == Owner::Part) else { return false };
     let PlaceRoot::Attr(part, _) = cx.program.lock(taken.lock).place.root else { return false };
-    let is_kin = |class: ClassId| cx.program.class(class).mro.contains(&dying) || cx.program.class(dying).mro.contains(&class);
+    let is_kin =
+        |class: ClassId| cx.program.class(class).mro.contains(&dying) || cx.program.class(dying).mro.contains(&class);
     let (calls, _) = cx.program.way_to(taken);
-    let on_the_way = calls.into_iter().filter_map(|(_, callee)| cx.program.class_of(callee)).filter(|&class| is_kin(class));
+    let on_the_way =
+        calls.into_iter().filter_map(|(_, callee)| cx.program.class_of(callee)).filter(|&class| is_kin(class));
     if !on_the_way.chain([dying]).any(|class| makes_its_part(cx, class, part)) {
         return false;
     }
@@ -153,15 +158,19 @@ fn belongs_to_the_dying(cx: &RuleContext<'_>, finalizer: FuncId, taken: &Taken) 
     let mut pending: Vec<FuncId> = takers.collect();
     let mut seen = pending.clone();
     // Its own threads are the part's, and what they call back is the object's.
-    let is_parts = |function: FuncId| class_around(cx, function).is_some_and(|class| cx.program.class(class).mro.contains(&part));
-    let is_thread = |function: FuncId| cx.program.roots().any(|(_, root)| root.function == function && root.runs_on != RunsOn::Finalizer);
+    let is_parts =
+        |function: FuncId| class_around(cx, function).is_some_and(|class| cx.program.class(class).mro.contains(&part));
+    let is_thread = |function: FuncId| {
+        cx.program.roots().any(|(_, root)| root.function == function && root.runs_on != RunsOn::Finalizer)
+    };
     while let Some(function) = pending.pop() {
         // Another class that makes such a part for itself uses that one.
         if class_around(cx, function).is_some_and(|class| is_kin(class) || makes_its_part(cx, class, part)) {
             continue;
         }
         let callers = cx.program.callers(function);
-        let is_foreign = !is_parts(function) && (callers.is_empty() || class_around(cx, function).is_none() || is_thread(function));
+        let is_foreign =
+            !is_parts(function) && (callers.is_empty() || class_around(cx, function).is_none() || is_thread(function));
         if seen.len() > MAX_FUNCTIONS || is_foreign {
             return false;
         }
@@ -187,7 +196,11 @@ fn class_around(cx: &RuleContext<'_>, function: FuncId) -> Option<ClassId> {
 fn makes_its_part(cx: &RuleContext<'_>, owner: ClassId, part: ClassId) -> bool {
     let program = cx.program;
     let is_part = |kind: Kind| matches!(kind, Kind::Instance(class) | Kind::Class(class) if program.class(class).mro.contains(&part));
-    let mut parts = program.class(owner).mro.iter().flat_map(|ancestor| program.class(*ancestor).attrs.values().map(|attr| (*ancestor, attr)));
+    let mut parts = program
+        .class(owner)
+        .mro
+        .iter()
+        .flat_map(|ancestor| program.class(*ancestor).attrs.values().map(|attr| (*ancestor, attr)));
     let mut found = false;
     let made = parts.all(|(class, attr)| {
         let (module, _) = program.class_local(class);
@@ -233,18 +246,20 @@ fn is_queue_of_the_dying(cx: &RuleContext<'_>, function: FuncId, call: CallIx) -
 /// Another function that takes the lock, and may be interrupted.
 fn taken_elsewhere(cx: &RuleContext<'_>, function: FuncId, taken: &Taken) -> Option<Span> {
     let (_, own) = cx.program.way_to(taken);
-    cx.program.acquisitions().filter(|other| other.lock == taken.lock && other.function != function && other.span != own.span).map(|other| other.span).next()
+    cx.program
+        .acquisitions()
+        .filter(|other| other.lock == taken.lock && other.function != function && other.span != own.span)
+        .map(|other| other.span)
+        .next()
 }
 
 /// Queues and logging, which have locks of their own.
 fn library_calls(cx: &RuleContext<'_>, function: FuncId, root: RootId, findings: &mut Findings<'_>) {
     const QUEUE: &[Qual] = &[
-        Qual::of("queue.Queue.put"), Qual::of("queue.Queue.put_nowait"), Qual::of("queue.Queue.get"), Qual::of("queue.Queue.get_nowait"),
-    ];
-    const LOGGING: &[Qual] = &[
-        Qual::of("logging.Logger.debug"), Qual::of("logging.Logger.info"), Qual::of("logging.Logger.warning"),
-        Qual::of("logging.Logger.error"), Qual::of("logging.Logger.exception"), Qual::of("logging.Logger.critical"),
-        Qual::of("logging.debug"), Qual::of("logging.info"), Qual::of("logging.warning"), Qual::of("logging.error"),
+        Qual::of("queue.Queue.put"),
+        Qual::of("queue.Queue.put_nowait"),
+        Qual::of("queue.Queue.get"),
+        Qual::of("queue.Queue.get_nowait"),
     ];
     let (_, local) = cx.program.func_local(function);
     for (_, event) in cx.events(local) {
@@ -252,14 +267,23 @@ fn library_calls(cx: &RuleContext<'_>, function: FuncId, root: RootId, findings:
         let Some(name) = cx.program.library_callee(cx.module, call) else { continue };
         let (confidence, message, help) = if QUEUE.contains(&name) {
             let confidence = if is_queue_of_the_dying(cx, function, call) { Confidence::Low } else { Confidence::High };
-            (confidence, "finalizer uses a `queue.Queue`, whose lock the interrupted code may hold", "`queue.SimpleQueue.put` may be called from finalizers")
-        } else if LOGGING.contains(&name) {
-            (Confidence::Low, "finalizer logs: the handlers take locks and write to streams that the interrupted code may be using", "log where the resource is closed explicitly")
+            (
+                confidence,
+                "finalizer uses a `queue.Queue`, whose lock the interrupted code may hold",
+                "`queue.SimpleQueue.put` may be called from finalizers",
+            )
+        } else if messages::is_logging(name) {
+            (
+                Confidence::Low,
+                "finalizer logs: the handlers take locks and write to streams that the interrupted code may be using",
+                "log where the resource is closed explicitly",
+            )
         } else {
             continue;
         };
         if findings.wants(confidence) {
-            let finding = Finding::new(cx.span(event.range), confidence, message).label("runs wherever the last reference dies");
+            let finding =
+                Finding::new(cx.span(event.range), confidence, message).label("runs wherever the last reference dies");
             let finding = evidence::with_root(cx.program, finding, function, root);
             findings.report(finding.note(NOTE).help(help));
             break;
@@ -269,15 +293,26 @@ fn library_calls(cx: &RuleContext<'_>, function: FuncId, root: RootId, findings:
 
 const NOTE: &str = "all builds: the collector runs finalizers between any two bytecodes of any thread";
 
-fn describe(cx: &RuleContext<'_>, (function, root): (FuncId, RootId), taken: &Taken, span: Span, confidence: Confidence) -> Finding {
+fn describe(
+    cx: &RuleContext<'_>,
+    (function, root): (FuncId, RootId),
+    taken: &Taken,
+    span: Span,
+    confidence: Confidence,
+) -> Finding {
     let name = cx.program.lock_name(taken.lock);
-    let finding = Finding::new(span, confidence, format!("finalizer takes `{name}`, which the code it interrupts may hold"))
-        .label("waits for itself if the last reference dies under the lock")
-        .on_thread(cx.program.root_name(root));
+    let finding =
+        Finding::new(span, confidence, format!("finalizer takes `{name}`, which the code it interrupts may hold"))
+            .label("waits for itself if the last reference dies under the lock")
+            .on_thread(cx.program.root_name(root));
     let mut finding = show::way(cx.program, evidence::with_root(cx.program, finding, function, root), taken);
     if let Some(other) = taken_elsewhere(cx, function, taken) {
-        finding = show::add(finding, EvidenceRole::Lock, other, format!("`{name}` is held from here on, and a finalizer may run meanwhile"));
+        finding = show::add(
+            finding,
+            EvidenceRole::Lock,
+            other,
+            format!("`{name}` is held from here on, and a finalizer may run meanwhile"),
+        );
     }
     finding.note(NOTE).help("put the work aside without a lock (`deque.append`, `SimpleQueue.put`) and do it later, or make the lock reentrant")
 }
-

@@ -96,7 +96,8 @@ fn confidence(cx: &RuleContext<'_>, cycle: &LockCycle) -> Option<Confidence> {
 }
 
 fn threads(cx: &RuleContext<'_>, function: FuncId) -> Vec<ThreadOf> {
-    let mut threads: Vec<ThreadOf> = cx.program.thread_visits(function).map(|visit| ThreadOf::Root(visit.root)).collect();
+    let mut threads: Vec<ThreadOf> =
+        cx.program.thread_visits(function).map(|visit| ThreadOf::Root(visit.root)).collect();
     if cx.program.on_main(function) {
         threads.push(ThreadOf::Main);
     }
@@ -114,12 +115,18 @@ fn describe(cx: &RuleContext<'_>, cycle: &LockCycle, confidence: Confidence) -> 
         let order: Vec<String> = cycle.edges.iter().chain([first]).map(|edge| format!("`{}`", name(edge))).collect();
         format!("locks are taken in a circle: {}", order.join(" → "))
     };
-    let mut finding = Finding::new(first.span, confidence, message).label(format!("waits for `{inner}` with `{}` held", name(first)));
+    let mut finding =
+        Finding::new(first.span, confidence, message).label(format!("waits for `{inner}` with `{}` held", name(first)));
     finding = show::way(cx.program, show::held(cx.program, finding, &first.held), &first.taken);
     for edge in &cycle.edges[1..] {
         let (outer, inner) = (name(edge), cx.program.lock_name(edge.taken.lock));
         finding = show::held(cx.program, finding, &edge.held);
-        finding = show::add(finding, EvidenceRole::OtherAccess, edge.span, format!("waits for `{inner}` with `{outer}` held"));
+        finding = show::add(
+            finding,
+            EvidenceRole::OtherAccess,
+            edge.span,
+            format!("waits for `{inner}` with `{outer}` held"),
+        );
         finding = show::way(cx.program, finding, &edge.taken);
     }
     finding

@@ -93,7 +93,11 @@ fn inserted(
         CtxKind::Handler(_) => true,
         _ => false,
     });
-    if !looked || is_setup(cx, function) || !cx.program.held(cx.module, function, at).is_empty() || evidence::assumes_lock(cx.program, function) {
+    if !looked
+        || is_setup(cx, function)
+        || !cx.program.held(cx.module, function, at).is_empty()
+        || evidence::assumes_lock(cx.program, function)
+    {
         return;
     }
     let access = cx.program.accesses(place).iter().find(|access| access.module == cx.module && access.event == at);
@@ -103,9 +107,13 @@ fn inserted(
     }
     let name = cx.program.place_name(place);
     let message = format!("two threads may each put a lock of their own into `{name}` for the same key");
-    let mut finding = Finding::new(cx.span(facts.calls[made.index()].range), confidence, message).label("made after a look: the other thread looked too");
+    let mut finding = Finding::new(cx.span(facts.calls[made.index()].range), confidence, message)
+        .label("made after a look: the other thread looked too");
     finding = explain(cx, finding, access);
-    findings.report(finding.help(format!("`{name}.setdefault(key, Lock())` has one winner; or look and store under one common lock")));
+    findings.report(
+        finding
+            .help(format!("`{name}.setdefault(key, Lock())` has one winner; or look and store under one common lock")),
+    );
 }
 
 /// `defaultdict(Lock)` that is indexed with no lock held.
@@ -126,13 +134,19 @@ fn default_made(cx: &RuleContext<'_>, local: FuncIx, target: TermId, value: Term
         return;
     }
     let name = cx.program.place_name(place);
-    let message = format!("`{name}` may make two locks for one key: a missing key is looked up and filled in two steps");
-    let mut finding = Finding::new(cx.span(facts.calls[call.index()].range), confidence, message).label("each miss calls the factory");
+    let message =
+        format!("`{name}` may make two locks for one key: a missing key is looked up and filled in two steps");
+    let mut finding = Finding::new(cx.span(facts.calls[call.index()].range), confidence, message)
+        .label("each miss calls the factory");
     let range = facts.events[at.index()].range;
     let text = format!("looked up in `{}` with no lock held", cx.program.function_name(function));
     finding = evidence::locks::add(finding, crate::finding::EvidenceRole::OtherAccess, cx.span(range), text);
     finding = explain(cx, finding, None);
-    findings.report(finding.help(format!("use a plain dict and `{name}.setdefault(key, Lock())`, or look it up under one common lock")));
+    findings.report(
+        finding.help(format!(
+            "use a plain dict and `{name}.setdefault(key, Lock())`, or look it up under one common lock"
+        )),
+    );
 }
 
 fn explain(cx: &RuleContext<'_>, finding: Finding, access: Option<&Access>) -> Finding {
@@ -206,7 +220,9 @@ fn bare_lookup(cx: &RuleContext<'_>, place: Place) -> Option<(FuncId, EventIx)> 
     cx.functions().filter(|(_, function)| !is_setup(cx, *function)).find_map(|(local, function)| {
         let mut lookups = cx.events(local).filter(|(_, event)| match event.kind {
             EventKind::Load(term) => match facts.terms.get(term) {
-                Term::Item(table, _) => cx.program.place(cx.module, local, table).is_some_and(|(other, _)| other == place),
+                Term::Item(table, _) => {
+                    cx.program.place(cx.module, local, table).is_some_and(|(other, _)| other == place)
+                }
                 _ => false,
             },
             _ => false,
@@ -246,4 +262,3 @@ fn mentions(cx: &RuleContext<'_>, test: TermId, table: TermId, depth: usize) -> 
         _ => false,
     }
 }
-

@@ -94,13 +94,19 @@ impl Use {
         let program = cx.program;
         let ctx = cx.facts().events[self.event.index()].ctx;
         let held = program.holding(self.function, Some(self.event), ctx);
-        if held.iter().any(|held| held.lock == self.lock) || program.held(cx.module, self.function, self.event).holds(self.lock) {
+        if held.iter().any(|held| held.lock == self.lock)
+            || program.held(cx.module, self.function, self.event).holds(self.lock)
+        {
             return None;
         }
         // A condition over a lock that was handed in: the lock has another name there.
         let is_foreign = matches!(program.lock(self.lock).place.root, PlaceRoot::Cell(..));
         let vague = held.iter().any(|held| program.place_kind(program.lock(held.lock).place).role().is_none());
-        if (is_foreign && !held.is_empty()) || vague || self.gives_back(cx) || evidence::assumes_lock(program, self.function) {
+        if (is_foreign && !held.is_empty())
+            || vague
+            || self.gives_back(cx)
+            || evidence::assumes_lock(program, self.function)
+        {
             return None;
         }
         if self.enters_something(cx) {
@@ -127,7 +133,8 @@ impl Use {
 
     /// Whether the function releases the lock later without having taken it: it was entered with the lock held.
     fn gives_back(&self, cx: &RuleContext<'_>) -> bool {
-        self.steps(cx, sym!("release")).any(|event| event > self.event) && self.steps(cx, sym!("acquire")).all(|event| event > self.event)
+        self.steps(cx, sym!("release")).any(|event| event > self.event)
+            && self.steps(cx, sym!("acquire")).all(|event| event > self.event)
     }
 
     /// Whether the function takes the lock itself, but not here.
@@ -153,7 +160,9 @@ impl Use {
         let (_, local) = cx.program.func_local(self.function);
         cx.events(local).filter_map(move |(at, event)| {
             let EventKind::Call(call) = event.kind else { return None };
-            let Term::Attr(base, name) = cx.facts().terms.get(cx.facts().calls[call.index()].callee) else { return None };
+            let Term::Attr(base, name) = cx.facts().terms.get(cx.facts().calls[call.index()].callee) else {
+                return None;
+            };
             let found = if name == method { cx.program.lock_and_owner(cx.module, local, base) } else { None };
             found.is_some_and(|(lock, _)| lock == self.lock).then_some(at)
         })
@@ -161,15 +170,32 @@ impl Use {
 
     fn describe(&self, cx: &RuleContext<'_>, span: Span, method: &str, confidence: Confidence) -> Finding {
         let name = cx.program.lock_name(self.lock);
-        let mut finding = Finding::new(span, confidence, format!("`{method}()` without holding `{name}`")).label("raises RuntimeError");
-        for taken in cx.program.taken_by(self.function).iter().filter(|taken| taken.lock == self.lock && taken.calls == 0).take(1) {
+        let mut finding = Finding::new(span, confidence, format!("`{method}()` without holding `{name}`"))
+            .label("raises RuntimeError");
+        for taken in cx
+            .program
+            .taken_by(self.function)
+            .iter()
+            .filter(|taken| taken.lock == self.lock && taken.calls == 0)
+            .take(1)
+        {
             let (_, acquisition) = cx.program.way_to(taken);
-            finding = show::add(finding, EvidenceRole::Lock, acquisition.span, format!("`{name}` is held here, but not any more (or not yet) at the call"));
+            finding = show::add(
+                finding,
+                EvidenceRole::Lock,
+                acquisition.span,
+                format!("`{name}` is held here, but not any more (or not yet) at the call"),
+            );
         }
         if let Some(site) = cx.program.callers(self.function).first() {
             let (module, _) = cx.program.func_local(site.caller);
             let caller = cx.program.function_name(site.caller);
-            finding = show::add(finding, EvidenceRole::CallPath, cx.program.span(module, site.range), format!("called from `{caller}`"));
+            finding = show::add(
+                finding,
+                EvidenceRole::CallPath,
+                cx.program.span(module, site.range),
+                format!("called from `{caller}`"),
+            );
         }
         finding
             .note("all builds: a condition checks that its lock is held")

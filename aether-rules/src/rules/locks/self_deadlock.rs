@@ -208,7 +208,10 @@ fn describe(cx: &RuleContext<'_>, nested: &Nested, confidence: Confidence) -> Fi
         None => (format!("`{name}` is taken again while it is held"), "waits for itself for ever".to_owned()),
         Some(&(_, callee)) => {
             let callee = cx.program.function_name(callee);
-            (format!("`{callee}` takes `{name}`, which is held by its caller here"), "the call never returns".to_owned())
+            (
+                format!("`{callee}` takes `{name}`, which is held by its caller here"),
+                "the call never returns".to_owned(),
+            )
         }
     };
     let finding = Finding::new(nested.span, confidence, message).label(label);

@@ -71,7 +71,12 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
         let var = VarIx::at(index);
         if let Some(call) = private_lock(cx, var) {
             let name = facts.name(facts.vars[index].name);
-            report(cx, call, &format!("`{name}` is a new lock in each call, and no other thread can have it"), findings);
+            report(
+                cx,
+                call,
+                &format!("`{name}` is a new lock in each call, and no other thread can have it"),
+                findings,
+            );
         }
     }
 }
@@ -95,7 +100,8 @@ fn private_lock(cx: &RuleContext<'_>, var: VarIx) -> Option<CallIx> {
     if variable.captured {
         return None;
     }
-    let names: Vec<TermId> = (1..facts.terms.len()).map(TermId::at).filter(|&term| facts.var_of(term) == Some(var)).collect();
+    let names: Vec<TermId> =
+        (1..facts.terms.len()).map(TermId::at).filter(|&term| facts.var_of(term) == Some(var)).collect();
     let taken = names.iter().any(|&name| is_taken(cx, function, name));
     let is_timer = names.iter().any(|&name| is_waited_on(cx, function, name));
     (taken && !is_timer && !names.iter().any(|&name| leaves(cx, name))).then_some(call)
@@ -130,7 +136,8 @@ fn is_taken(cx: &RuleContext<'_>, function: FuncIx, name: TermId) -> bool {
 fn leaves(cx: &RuleContext<'_>, name: TermId) -> bool {
     let facts = cx.facts();
     let is_part = (1..facts.terms.len()).map(TermId::at).any(|term| {
-        !matches!(facts.terms.get(term), Term::Attr(..) | Term::Entered(_)) && facts.terms.children(term).any(|part| part == name)
+        !matches!(facts.terms.get(term), Term::Attr(..) | Term::Entered(_))
+            && facts.terms.children(term).any(|part| part == name)
     });
     let is_passed = facts.args.iter().any(|arg| arg.value == name);
     let is_stored = facts.events.iter().any(|event| match event.kind {
@@ -139,7 +146,8 @@ fn leaves(cx: &RuleContext<'_>, name: TermId) -> bool {
     });
     let is_renamed = facts.vars.iter().any(|var| var.values.contains(&name));
     // `stack.callback(lock.release)`: a bound method carries the lock along.
-    let is_bound = facts.args.iter().any(|arg| matches!(facts.terms.get(arg.value), Term::Attr(base, _) if base == name));
+    let is_bound =
+        facts.args.iter().any(|arg| matches!(facts.terms.get(arg.value), Term::Attr(base, _) if base == name));
     is_part || is_passed || is_stored || is_renamed || is_bound
 }
 

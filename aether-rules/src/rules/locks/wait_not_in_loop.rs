@@ -117,7 +117,9 @@ fn leaves_at_once(cx: &RuleContext<'_>, function: FuncId, call: CallIx) -> bool 
     let (_, local) = cx.program.func_local(function);
     let mut events = cx.events(local).map(|(_, event)| event);
     let Some(wait) = events.find(|event| event.kind == EventKind::Call(call)) else { return false };
-    events.next().is_some_and(|next| matches!(next.kind, EventKind::Return(value) if value.is_opaque()) && next.ctx == wait.ctx)
+    events
+        .next()
+        .is_some_and(|next| matches!(next.kind, EventKind::Return(value) if value.is_opaque()) && next.ctx == wait.ctx)
 }
 
 /// A method that is itself a `wait` for others to call.
@@ -127,7 +129,8 @@ fn is_wrapper(cx: &RuleContext<'_>, function: FuncId) -> bool {
 }
 
 fn describe(cx: &RuleContext<'_>, call: CallIx, span: Span, ctx: CtxIx, confidence: Confidence) -> Finding {
-    let mut finding = Finding::new(span, confidence, "`Condition.wait()` is not in a loop that tests the condition again");
+    let mut finding =
+        Finding::new(span, confidence, "`Condition.wait()` is not in a loop that tests the condition again");
     finding = match test_around(cx, ctx) {
         Some((_, test)) => {
             let finding = finding.label("when it returns, the condition may not hold (any more)");

@@ -5,8 +5,8 @@ use crate::declare_rule;
 use crate::facts::{Const, Term, TermId};
 use crate::link::{Access, AccessKind, Answer, Asked, Callee, Place, Sharing, Touch, Worth};
 use crate::model::{Effect, Role};
-use crate::{qual, sym};
 use crate::{Confidence, Finding, Findings, RuleContext};
+use crate::{qual, sym};
 
 declare_rule! {
     /// ## What it does

@@ -116,7 +116,9 @@ fn needs_value(cx: &RuleContext<'_>, act: &Access) -> bool {
             // The lookup begins where the value does, and ends behind it; arguments may be evaluated in between.
             let mut later = facts.events[act.event.index() + 1..end].iter().take(MAX_STEPS);
             let lookup = later.find(|event| {
-                event.range.start() == act.range.start() && event.range != act.range && event.range.contains_range(act.range)
+                event.range.start() == act.range.start()
+                    && event.range != act.range
+                    && event.range.contains_range(act.range)
             });
             lookup.is_some_and(|event| match event.kind {
                 EventKind::Load(term) | EventKind::Store(term, _) | EventKind::Augment(term, _) => is_of_it(term),

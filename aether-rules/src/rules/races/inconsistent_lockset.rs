@@ -3,8 +3,8 @@
 use crate::check_then_act;
 use crate::declare_rule;
 use crate::evidence;
-use crate::finding::{Evidence, EvidenceRole};
 use crate::facts::Term;
+use crate::finding::{Evidence, EvidenceRole};
 use crate::link::{
     Access, AccessKind, Conflict, FuncId, Guard, InferredGuard, LockId, Place, PlaceRoot, ThreadOf, Touch,
 };
@@ -115,7 +115,15 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
 fn is_synchronizer(cx: &RuleContext<'_>, place: Place) -> bool {
     matches!(
         cx.program.place_kind(place).role(),
-        Some(Role::Lock(_) | Role::Signal | Role::Queue | Role::Thread | Role::Executor(_) | Role::ThreadLocal | Role::Future)
+        Some(
+            Role::Lock(_)
+                | Role::Signal
+                | Role::Queue
+                | Role::Thread
+                | Role::Executor(_)
+                | Role::ThreadLocal
+                | Role::Future
+        )
     )
 }
 
@@ -143,15 +151,21 @@ fn inferred(cx: &RuleContext<'_>, place: Place, guard: InferredGuard) -> Option<
         let is_whole = !harm::breaks_in(cx, access, guard.lock);
         (sets_up || is_whole || is_deliberate(cx, access, guard.lock) || doubtful(), access)
     });
-    let (deliberate, access) =
-        bare.min_by_key(|(deliberate, access)| (*deliberate, !access.kind.writes(), access.module, access.range.start()))?;
+    let (deliberate, access) = bare
+        .min_by_key(|(deliberate, access)| (*deliberate, !access.kind.writes(), access.module, access.range.start()))?;
     let conflict = cx.program.conflict(access, locked);
     let confidence = match conflict {
         _ if deliberate => Confidence::Low,
         Some(conflict) if !is_with_main(&conflict) => Confidence::High,
         // Who writes without the lock on the main thread mostly does so while the other thread rests.
         // Two counters that are only added to, or what goes into a report: a step apart is a moment old.
-        None if is_read(access) && (harm::is_only_counted(cx, place) || harm::is_report(cx, access) || check_then_act::sets_up(cx, access)) => Confidence::Low,
+        None if is_read(access)
+            && (harm::is_only_counted(cx, place)
+                || harm::is_report(cx, access)
+                || check_then_act::sets_up(cx, access)) =>
+        {
+            Confidence::Low
+        }
         _ if cx.program.promise_at(access, locked).is_some() => Confidence::Medium,
         _ => Confidence::Low,
     };
@@ -163,7 +177,8 @@ fn inferred(cx: &RuleContext<'_>, place: Place, guard: InferredGuard) -> Option<
     }
     for other in guarded_examples(cx, place, guard.lock) {
         let verb = other.kind.verb();
-        let access = (EvidenceRole::OtherAccess, evidence::span_of(cx.program, other), format!("{verb} with `{lock}` held"));
+        let access =
+            (EvidenceRole::OtherAccess, evidence::span_of(cx.program, other), format!("{verb} with `{lock}` held"));
         let taken = cx.program.lock_taken_at(other.module, other.ctx, lock_id);
         let taken = taken.map(|span| (EvidenceRole::Lock, span, format!("`{lock}` is taken here")));
         for (role, span, text) in taken.into_iter().chain([access]) {
@@ -211,7 +226,11 @@ fn one_sided(cx: &RuleContext<'_>, place: Place) -> Option<Finding> {
         let finding = evidence::explain(cx.program, finding, access, &crate::link::Sharing::Proven(conflict));
         let taken = cx.program.lock_taken_at(conflict.other.module, conflict.other.ctx, lock);
         Some(match taken {
-            Some(span) => finding.evidence(Evidence::new(EvidenceRole::Lock, span, format!("the other thread takes `{name}` here"))),
+            Some(span) => finding.evidence(Evidence::new(
+                EvidenceRole::Lock,
+                span,
+                format!("the other thread takes `{name}` here"),
+            )),
             None => finding,
         })
     })
@@ -240,7 +259,10 @@ fn is_hazard(cx: &RuleContext<'_>, access: &Access, guard: InferredGuard) -> boo
         // Another lock: two disjoint locks protect nothing, but only writes prove that it was meant to. A lock out of a
         // table may well be this element's own.
         let is_elements = !access.kind.is_whole() && held.iter().any(|lock| is_out_of_table(cx, lock));
-        return access.kind.writes() && guard.bare_writes == 1 && !is_elements && !takes(cx, access.function, guard.lock);
+        return access.kind.writes()
+            && guard.bare_writes == 1
+            && !is_elements
+            && !takes(cx, access.function, guard.lock);
     }
     let (locked, bare) = guard.weights();
     match access.kind {
@@ -323,7 +345,16 @@ fn is_torn_pair(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> bool {
 /// Code that runs when nobody else does any more, or prints for a person.
 fn is_teardown(cx: &RuleContext<'_>, access: &Access) -> bool {
     let name = cx.program.function(access.function).name;
-    let names = [sym!("__del__"), sym!("__repr__"), sym!("__str__"), sym!("__getstate__"), sym!("__setstate__"), sym!("__reduce__"), sym!("__copy__"), sym!("__deepcopy__")];
+    let names = [
+        sym!("__del__"),
+        sym!("__repr__"),
+        sym!("__str__"),
+        sym!("__getstate__"),
+        sym!("__setstate__"),
+        sym!("__reduce__"),
+        sym!("__copy__"),
+        sym!("__deepcopy__"),
+    ];
     names.contains(&name)
 }
 
@@ -336,8 +367,12 @@ fn is_tolerant(cx: &RuleContext<'_>, access: &Access) -> bool {
 fn describe(cx: &RuleContext<'_>, access: &Access, lock: &str, confidence: Confidence) -> Finding {
     let name = cx.program.place_name(access.place);
     let verb = access.kind.verb();
-    Finding::new(evidence::span_of(cx.program, access), confidence, format!("`{name}` is {verb} without `{lock}`, which guards it elsewhere"))
-        .label(format!("{verb} without the lock"))
-        .note("all builds: with the GIL too, a thread holding the lock may be switched out halfway")
-        .help(format!("take `{lock}` here as well"))
+    Finding::new(
+        evidence::span_of(cx.program, access),
+        confidence,
+        format!("`{name}` is {verb} without `{lock}`, which guards it elsewhere"),
+    )
+    .label(format!("{verb} without the lock"))
+    .note("all builds: with the GIL too, a thread holding the lock may be switched out halfway")
+    .help(format!("take `{lock}` here as well"))
 }

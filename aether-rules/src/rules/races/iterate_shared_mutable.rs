@@ -6,8 +6,8 @@ use crate::evidence;
 use crate::facts::{CtxIx, CtxKind, EventKind, Sym, Term};
 use crate::link::{Access, AccessKind, Kind, Place, Sharing, Touch};
 use crate::model::{ContainerKind, Role};
-use crate::{qual, sym};
 use crate::{Applicability, Confidence, Edit, Finding, Findings, Fix, RuleContext};
+use crate::{qual, sym};
 
 declare_rule! {
     /// ## What it does
@@ -85,12 +85,16 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
             let sharing = cx.program.sharing(access, disturbs)?;
             let plausible = match &sharing {
                 Sharing::Proven(_) => true,
-                Sharing::Promised(_) => unguarded(cx, access, disturbs) && !evidence::assumes_lock(cx.program, access.function),
+                Sharing::Promised(_) => {
+                    unguarded(cx, access, disturbs) && !evidence::assumes_lock(cx.program, access.function)
+                }
                 Sharing::Possible => cx.program.held_at_access(access).is_empty(),
             };
             plausible.then_some((access, sharing))
         });
-        let best = sharings.min_by_key(|(access, sharing)| (std::cmp::Reverse(sharing.confidence()), access.module, access.range.start()));
+        let best = sharings.min_by_key(|(access, sharing)| {
+            (std::cmp::Reverse(sharing.confidence()), access.module, access.range.start())
+        });
         let Some((access, sharing)) = best else { continue };
         let is_setup = !matches!(sharing, Sharing::Proven(_)) && check_then_act::is_filled_at_setup(cx, place);
         let is_skipped_at_end = matches!(sharing, Sharing::Promised(_)) && check_then_act::is_on_way_out(cx, access);
@@ -106,10 +110,12 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
 /// The container a place holds; one of unknown type counts when something resizes it by an unmistakable name.
 fn container(cx: &RuleContext<'_>, kind: Kind) -> Option<ContainerKind> {
     match kind {
-        Kind::Instance(class) => cx.program.lib_bases(class).iter().find_map(|&base| match crate::model::role_of(base) {
-            Some(Role::Container(container)) => Some(container),
-            _ => None,
-        }),
+        Kind::Instance(class) => {
+            cx.program.lib_bases(class).iter().find_map(|&base| match crate::model::role_of(base) {
+                Some(Role::Container(container)) => Some(container),
+                _ => None,
+            })
+        }
         kind => match kind.role() {
             Some(Role::Container(container)) => Some(container),
             _ => None,
@@ -122,7 +128,10 @@ fn disturbs(container: ContainerKind, access: &Access) -> bool {
     const APPEND: Sym = sym!("append");
     const EXTEND: Sym = sym!("extend");
     match (container, access.kind) {
-        (ContainerKind::List, AccessKind::Method(APPEND | EXTEND, _) | AccessKind::Write(..) | AccessKind::Augment(..)) => false,
+        (
+            ContainerKind::List,
+            AccessKind::Method(APPEND | EXTEND, _) | AccessKind::Write(..) | AccessKind::Augment(..),
+        ) => false,
         (_, AccessKind::Augment(crate::link::Touch::Element(_), _)) => true,
         (_, kind) => kind.resizes(),
     }
@@ -195,12 +204,15 @@ fn describe(
             finding = evidence::changed_at(cx.program, finding, other);
         }
     }
-    finding.note("all builds, with the GIL or without").help("iterate a copy: `list(…)`, or hold the lock that the writers hold").fix(Fix {
-        title: "iterate a copy".to_owned(),
-        edits: vec![
-            Edit { range: ruff_text_size::TextRange::empty(access.range.start()), text: "list(".to_owned() },
-            Edit { range: ruff_text_size::TextRange::empty(access.range.end()), text: ")".to_owned() },
-        ],
-        applicability: Applicability::Unsafe,
-    })
+    finding
+        .note("all builds, with the GIL or without")
+        .help("iterate a copy: `list(…)`, or hold the lock that the writers hold")
+        .fix(Fix {
+            title: "iterate a copy".to_owned(),
+            edits: vec![
+                Edit { range: ruff_text_size::TextRange::empty(access.range.start()), text: "list(".to_owned() },
+                Edit { range: ruff_text_size::TextRange::empty(access.range.end()), text: ")".to_owned() },
+            ],
+            applicability: Applicability::Unsafe,
+        })
 }

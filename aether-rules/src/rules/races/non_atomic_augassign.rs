@@ -81,7 +81,9 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
         let candidates = accesses.iter().filter(|access| is_lossy(cx, access));
         let sharings = candidates.filter_map(|access| sharing(cx, access).map(|sharing| (access, sharing)));
         // One finding per place: the best proof, then the first in the source.
-        let best = sharings.min_by_key(|(access, sharing)| (std::cmp::Reverse(sharing.confidence()), access.module, access.range.start()));
+        let best = sharings.min_by_key(|(access, sharing)| {
+            (std::cmp::Reverse(sharing.confidence()), access.module, access.range.start())
+        });
         let Some((access, sharing)) = best else { continue };
         if findings.wants(sharing.confidence()) {
             findings.report(describe(cx, access, &sharing));

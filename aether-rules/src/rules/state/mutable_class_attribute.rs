@@ -2,8 +2,8 @@
 
 use crate::declare_rule;
 use crate::evidence;
-use crate::finding::{Evidence, EvidenceRole};
 use crate::facts::Term;
+use crate::finding::{Evidence, EvidenceRole};
 use crate::link::{Access, AccessKind, Kind, Place, PlaceRoot, Sharing, Touch};
 use crate::model::Role;
 use crate::sym;

@@ -94,7 +94,8 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
         _ => most,
     };
     let is_global = !matches!(act.place.root, PlaceRoot::Attr(..));
-    let at_import = check_then_act::is_made_at_import(cx, act) || (!is_proven && check_then_act::is_called_at_import(cx, act));
+    let at_import =
+        check_then_act::is_made_at_import(cx, act) || (!is_proven && check_then_act::is_called_at_import(cx, act));
     let most = if is_global && at_import { Confidence::Low } else { most };
     Some(hazard.at_most(most))
 }
@@ -176,13 +177,17 @@ fn is_filled_before(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy) -> bool {
     let (_, local) = cx.program.func_local(act.function);
     let facts = &cx.program.module(act.module).facts;
     let Some(var) = facts.var_of(lazy.value) else { return false };
-    let mut filled = facts.events_of(local).iter().filter(|event| match event.kind {
-        EventKind::Store(target, _) => {
-            matches!(facts.terms.get(target), Term::Item(base, _) if facts.var_of(base) == Some(var))
-        }
-        EventKind::Call(call) => facts.var_of(facts.receiver_of(call)) == Some(var),
-        _ => false,
-    }).peekable();
+    let mut filled = facts
+        .events_of(local)
+        .iter()
+        .filter(|event| match event.kind {
+            EventKind::Store(target, _) => {
+                matches!(facts.terms.get(target), Term::Item(base, _) if facts.var_of(base) == Some(var))
+            }
+            EventKind::Call(call) => facts.var_of(facts.receiver_of(call)) == Some(var),
+            _ => false,
+        })
+        .peekable();
     filled.peek().is_some() && filled.all(|event| event.range.end() <= act.range.start())
 }
 

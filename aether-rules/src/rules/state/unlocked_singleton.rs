@@ -98,9 +98,8 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
 /// that is not complete yet.
 fn is_promised_by_its_shape(cx: &RuleContext<'_>, act: &Access, check: Check) -> bool {
     let AccessKind::Write(touch, value) = act.kind else { return false };
-    let is_early = || {
-        check_then_act::built_afterwards(cx, act, &Lazy { value, check }).is_some() && changes_later(cx, act)
-    };
+    let is_early =
+        || check_then_act::built_afterwards(cx, act, &Lazy { value, check }).is_some() && changes_later(cx, act);
     check_then_act::is_where_instances_are_made(cx, act) && (matches!(touch, Touch::Element(_)) || is_early())
 }
 

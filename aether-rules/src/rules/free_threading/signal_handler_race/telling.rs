@@ -22,8 +22,12 @@ pub(super) enum Misuse {
 
 impl Misuse {
     fn of(name: Qual) -> Option<Self> {
-        const QUEUE: &[Qual] =
-            &[qual!("queue.Queue.put"), qual!("queue.Queue.put_nowait"), qual!("queue.Queue.get"), qual!("queue.Queue.get_nowait")];
+        const QUEUE: &[Qual] = &[
+            qual!("queue.Queue.put"),
+            qual!("queue.Queue.put_nowait"),
+            qual!("queue.Queue.get"),
+            qual!("queue.Queue.get_nowait"),
+        ];
         const PRINT: &[Qual] = &[
             qual!("builtins.print"),
             qual!("sys.stdout.write"),

@@ -22,11 +22,22 @@ impl Leak {
     /// Message and label.
     pub(super) fn words(&self, name: &str) -> (String, &'static str) {
         match self {
-            Leak::Never => (format!("`{name}` is acquired, and nobody ever releases it"), "the next thread that needs it waits for ever"),
-            Leak::Return(_) => (format!("`{name}` is not released on every way out"), "stays held when the function is left early"),
-            Leak::Skip(_) => (format!("`{name}` is not released on every way out"), "stays held where the `finally` is not reached"),
-            Leak::Raise(_) => (format!("`{name}` is not released when something raises"), "stays held after an exception"),
-            Leak::OnlyOnError(_) => (format!("`{name}` is only released when something raises"), "stays held when all goes well"),
+            Leak::Never => (
+                format!("`{name}` is acquired, and nobody ever releases it"),
+                "the next thread that needs it waits for ever",
+            ),
+            Leak::Return(_) => {
+                (format!("`{name}` is not released on every way out"), "stays held when the function is left early")
+            }
+            Leak::Skip(_) => {
+                (format!("`{name}` is not released on every way out"), "stays held where the `finally` is not reached")
+            }
+            Leak::Raise(_) => {
+                (format!("`{name}` is not released when something raises"), "stays held after an exception")
+            }
+            Leak::OnlyOnError(_) => {
+                (format!("`{name}` is only released when something raises"), "stays held when all goes well")
+            }
         }
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! *Invariant:* what is said here only ever makes a finding less sure; it reports nothing.
 
+use crate::RuleContext;
 use crate::check_then_act;
 use crate::facts::{Const, EventKind, Sym, Term, TermId};
 use crate::link::{Access, AccessKind, LockId, Place, Touch};
 use crate::model::Role;
 use crate::sym;
-use crate::RuleContext;
 
 use super::{is_tolerant, takes};
 
@@ -71,7 +71,9 @@ fn prepares(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> bool {
     let first = cx.program.module(access.module).facts.functions[local.index()].events.start;
     let before = &cx.program.module(access.module).facts.events[first as usize..=access.event.index()];
     let stores = before.iter().filter(|event| matches!(event.kind, EventKind::Store(..))).count();
-    stores >= SEVERAL && taken.all(|taken| taken.event.is_some_and(|at| at > access.event)) && takes(cx, access.function, lock)
+    stores >= SEVERAL
+        && taken.all(|taken| taken.event.is_some_and(|at| at > access.event))
+        && takes(cx, access.function, lock)
 }
 
 /// Whether an access takes something out in one step, is content to find it gone, and is all that the function does with
@@ -100,8 +102,10 @@ fn is_plain_store(cx: &RuleContext<'_>, access: &Access) -> bool {
 /// Whether every change of the place is a plain store: the last one wins, with a lock or without. An update in steps
 /// under the lock, or a change of what is stored, would be lost.
 fn is_lone_store(cx: &RuleContext<'_>, access: &Access) -> bool {
-    let replaces = |other: &Access| matches!(other.kind, AccessKind::Write(Touch::Whole, _)) && !cx.program.writes_back(other);
-    is_plain_store(cx, access) && cx.program.accesses(access.place).iter().all(|other| !other.kind.writes() || replaces(other))
+    let replaces =
+        |other: &Access| matches!(other.kind, AccessKind::Write(Touch::Whole, _)) && !cx.program.writes_back(other);
+    is_plain_store(cx, access)
+        && cx.program.accesses(access.place).iter().all(|other| !other.kind.writes() || replaces(other))
 }
 
 /// Whether a function stores several of its parameters in the object: it makes the object ready anew.
@@ -110,7 +114,9 @@ fn takes_over(cx: &RuleContext<'_>, access: &Access) -> bool {
     let (module, local) = cx.program.func_local(access.function);
     let facts = &cx.program.module(module).facts;
     let stores = facts.events_of(local).iter().filter(|event| match event.kind {
-        EventKind::Store(target, value) => matches!(facts.terms.get(target), Term::Attr(..)) && is_parameter(cx, access, value),
+        EventKind::Store(target, value) => {
+            matches!(facts.terms.get(target), Term::Attr(..)) && is_parameter(cx, access, value)
+        }
         _ => false,
     });
     stores.count() >= SEVERAL
@@ -138,7 +144,8 @@ fn feeds_a_drain(cx: &RuleContext<'_>, access: &Access) -> bool {
     if !matches!(access.kind, AccessKind::Method(method, _) if puts(method)) {
         return false;
     }
-    let mut locked = cx.program.accesses(access.place).iter().filter(|other| !cx.program.held_at_access(other).is_empty());
+    let mut locked =
+        cx.program.accesses(access.place).iter().filter(|other| !cx.program.held_at_access(other).is_empty());
     locked.all(|other| match other.kind {
         AccessKind::Method(..) => check_then_act::removes(other) || !other.kind.writes(),
         AccessKind::Touch(_) => true,
@@ -173,8 +180,9 @@ fn makes_lock(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> bool {
     let (module, local) = cx.program.func_local(access.function);
     let facts = &cx.program.module(module).facts;
     facts.events_of(local).iter().any(|event| match event.kind {
-        EventKind::Store(target, _) => cx.program.place(module, local, target).is_some_and(|(stored, _)| stored == place),
+        EventKind::Store(target, _) => {
+            cx.program.place(module, local, target).is_some_and(|(stored, _)| stored == place)
+        }
         _ => false,
     })
 }
-

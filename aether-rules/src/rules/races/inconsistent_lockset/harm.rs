@@ -48,7 +48,10 @@ fn depends(cx: &RuleContext<'_>, access: &Access) -> bool {
 
 /// Whether a walk over the container fails when the size changes. A list's goes on.
 fn has_fixed_walk(cx: &RuleContext<'_>, access: &Access) -> bool {
-    !matches!(cx.program.place_kind(access.place).role(), Some(Role::Container(ContainerKind::List | ContainerKind::ByteArray)))
+    !matches!(
+        cx.program.place_kind(access.place).role(),
+        Some(Role::Container(ContainerKind::List | ContainerKind::ByteArray))
+    )
 }
 
 /// Whether a place is only ever added to: each value it had is as good as the next one.

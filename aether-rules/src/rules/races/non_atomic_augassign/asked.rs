@@ -28,7 +28,9 @@ fn counts_up(cx: &RuleContext<'_>, access: &Access) -> bool {
     let facts = &cx.program.module(access.module).facts;
     match access.kind {
         AccessKind::Touch(Touch::Whole) => true,
-        AccessKind::Augment(Touch::Whole, by) => matches!(facts.terms.get(by), Term::Const(Const::Int(step)) if step > 0),
+        AccessKind::Augment(Touch::Whole, by) => {
+            matches!(facts.terms.get(by), Term::Const(Const::Int(step)) if step > 0)
+        }
         AccessKind::Write(Touch::Whole, value) => facts.terms.get(value) == Term::Const(Const::Int(0)),
         _ => false,
     }
