@@ -121,9 +121,9 @@ pub(super) fn threaded_parallel(program: &Program, module: ModuleId, call: CallI
 }
 
 impl Program {
-    /// Whether a function given to a server or pool runs on the event loop instead: a coroutine does.
+    /// Whether a function given to a server, pool or thread runs on the event loop instead, if at all: a coroutine does.
     pub(super) fn runs_on_loop(&self, function: FuncId, runs_on: RunsOn) -> bool {
-        runs_on == RunsOn::Server && self.function(function).flags.is_async
+        runs_on.is_thread() && self.function(function).flags.is_async
     }
 
     /// The dotted name under which the models know what a term denotes.

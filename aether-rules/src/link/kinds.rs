@@ -208,9 +208,14 @@ impl Program {
             };
         }
         if name == qual!("itertools.count") {
-            // Integers from a C counter are handed out atomically; other steps are computed.
-            let fast =
-                facts.args_of(call).iter().all(|arg| matches!(facts.terms.get(arg.value), Term::Const(Const::Int(_))));
+            // Integers from a C counter are handed out atomically; other steps are computed. Where it starts may be
+            // computed, too: hardly ever with a fraction.
+            let is_int = |term| match facts.terms.get(term) {
+                Term::Const(Const::Int(_)) => true,
+                Term::Call(_) | Term::Name(_) | Term::Attr(..) => facts.args_of(call).len() == 1,
+                _ => false,
+            };
+            let fast = facts.args_of(call).iter().all(|arg| is_int(arg.value));
             return Kind::Object(if fast { name } else { qual!("builtins.iterator") });
         }
         let made = objects::result_of(name);

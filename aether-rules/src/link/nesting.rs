@@ -14,8 +14,9 @@ use super::kind::{FuncId, ModuleId};
 use super::locks::{LockId, LockSet};
 use super::places::PlaceRoot;
 use super::program::Program;
-use crate::facts::{CtxIx, EventIx};
+use crate::facts::{Arm, CallIx, CtxIx, CtxKind, EventIx, EventKind, TermId};
 use crate::source::Span;
+use crate::sym;
 
 /// How many calls may lie between a held lock and the next acquisition.
 const MAX_CALLS: u8 = 8;
@@ -123,6 +124,7 @@ fn at_call_site(program: &Program, function: FuncId, taken: Taken, index: u32, s
     if taken.calls >= MAX_CALLS
         || !program.runs_body(function, site)
         || !program.can_reach(function, taken.via.ctx(), site)
+        || is_known_free(program, taken.lock, site)
     {
         return None;
     }
@@ -140,6 +142,29 @@ fn at_call_site(program: &Program, function: FuncId, taken: Taken, index: u32, s
     let owner = taken.owner.seen_by_caller(site.receiver)?;
     let conditional = taken.conditional || program.depends_on_parameter(site.caller, site.ctx);
     Some(Taken { lock: taken.lock, owner, conditional, via: Via::Call(*site, function, index), calls: taken.calls + 1 })
+}
+
+/// Whether a call is only made where an attempt to take a lock has succeeded: this thread did not hold it before.
+fn is_known_free(program: &Program, lock: LockId, site: &CallSite) -> bool {
+    let (module, function) = program.func_local(site.caller);
+    let facts = &program.module(module).facts;
+    let branches = facts.ctx_chain(site.ctx).filter_map(|(_, ctx)| match ctx.kind {
+        CtxKind::Branch(test, arm) => Some((test, arm)),
+        _ => None,
+    });
+    let branches: Vec<(TermId, Arm)> = branches.collect();
+    let is_attempt = |call: CallIx| {
+        facts.callee_name(call) == Some(sym!("acquire"))
+            && program.may_fail(module, call)
+            && program.lock_of(module, function, facts.receiver_of(call)) == Some(lock)
+    };
+    !branches.is_empty()
+        && facts.events_of(function).iter().any(|event| match event.kind {
+            EventKind::Call(call) => {
+                is_attempt(call) && branches.iter().any(|&(test, arm)| program.proves_acquired(module, test, arm, call))
+            }
+            _ => false,
+        })
 }
 
 impl Nesting {

@@ -21,9 +21,11 @@ impl Program {
         self.index.is_in_package(module, self.common_folders(), &HELPERS)
     }
 
-    /// Whether code is there for tests: it stands in such a package, or only functions that do call it.
+    /// Whether code is there for tests: it stands in such a package or in a stand-in, or only functions that do call it.
     pub fn is_for_tests(&self, module: ModuleId, range: TextRange) -> bool {
-        if self.helps_tests(module) {
+        let facts = &self.module(module).facts;
+        let mut around = facts.classes.iter().filter(|class| class.range.contains_range(range));
+        if self.helps_tests(module) || around.any(|class| is_stand_in(facts.name(class.name))) {
             return true;
         }
         let functions = self.module(module).facts.functions.iter().enumerate().skip(1);
@@ -61,6 +63,14 @@ impl Program {
     }
 }
 
+/// `MockServer`, `_FakeClient`: a class that stands in for another one while tests run.
+fn is_stand_in(class: &str) -> bool {
+    let name = class.trim_start_matches('_');
+    ["Mock", "Fake", "Stub"]
+        .iter()
+        .any(|word| name.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_uppercase)))
+}
+
 /// The folders of a path, outermost first.
 fn folders(path: &str) -> impl Iterator<Item = &str> {
     let inside = path.rsplit_once('/').map_or("", |(folders, _)| folders);
@@ -77,7 +87,13 @@ fn is_test_file(path: &str, skip: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_test_file;
+    use super::{is_stand_in, is_test_file};
+
+    #[test]
+    fn stand_ins_are_told_by_a_whole_word() {
+        assert!(is_stand_in("MockServer") && is_stand_in("_Fake") && is_stand_in("StubRPC"));
+        assert!(!is_stand_in("Mockingbird") && !is_stand_in("ServerMock") && !is_stand_in("Fakes"));
+    }
 
     #[test]
     fn where_a_program_lies_says_nothing() {

@@ -92,7 +92,8 @@ const LOOP_METHODS: &[&str] = &[
 /// Methods of asyncio objects that wake tasks or change their state.
 const PRIMITIVES: &[(&str, &[&str])] = &[
     ("asyncio.Queue", &["put_nowait", "get_nowait", "task_done"]),
-    ("asyncio.Event", &["set", "clear"]),
+    // `clear` stores a flag, and touches nobody who waits.
+    ("asyncio.Event", &["set"]),
     ("asyncio.Lock", &["release"]),
     ("asyncio.Condition", &["notify", "notify_all", "release"]),
     ("asyncio.Semaphore", &["release"]),

@@ -126,10 +126,7 @@ fn gives_value(cx: &RuleContext<'_>, access: &Access) -> bool {
 /// Whether nobody else gives a place a value: before this store it has none.
 fn is_first_value(cx: &RuleContext<'_>, stored: &Access) -> bool {
     let facts = &cx.program.module(stored.module).facts;
-    let own = match stored.kind {
-        AccessKind::Write(_, value) => value,
-        _ => return false,
-    };
+    let AccessKind::Write(_, own) = stored.kind else { return false };
     cx.program.stored_values(stored.place).into_iter().all(|(module, value, _)| {
         let is_own = module == stored.module && value == own;
         is_own
