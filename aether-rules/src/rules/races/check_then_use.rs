@@ -56,7 +56,7 @@ declare_rule! {
     /// A use is an attribute, a method or an element of the value. What is called or passed on as it is
     /// (`self.callback()`) is not seen, nor is a test behind another function's return value. Where no thread is known,
     /// only a value that is taken away under a lock, and not by `close` and its like, is believed to be meant for several
-    /// threads; the rest is shown under `--all`.
+    /// threads; the rest is shown under `--all`, and so is what only `shutdown`, `reset` or `reinitialise` take away.
     ///
     /// ## References
     /// - [Thread safety guarantees](https://docs.python.org/3/library/threadsafety.html)
@@ -95,10 +95,18 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
     if check.event == act.event || cx.program.tolerates(act.module, act.ctx, ERRORS) {
         return None;
     }
-    let sharing = cx.program.stale_use(act, |other| takes_away(cx, other))?;
+    let in_use = cx.program.stale_use(act, |other| takes_away(cx, other) && !is_for_good(cx, other));
+    let is_believed = match in_use {
+        Some(Sharing::Proven(_)) => true,
+        Some(Sharing::Promised(_)) => is_taken_under_lock(cx, act.place),
+        _ => false,
+    };
+    let sharing = match in_use {
+        Some(sharing) if is_believed => sharing,
+        _ => cx.program.stale_use(act, |other| takes_away(cx, other))?,
+    };
     let hazard = Hazard::new(cx, act, check, sharing);
-    let is_doubtful = matches!(sharing, Sharing::Promised(_)) && !is_taken_under_lock(cx, act.place);
-    Some(if is_doubtful { hazard.at_most(Confidence::Low) } else { hazard })
+    Some(if is_believed { hazard } else { hazard.at_most(Confidence::Low) })
 }
 
 /// Whether an access needs the place to hold a value: an attribute, a method or an element of it is looked up at once.
@@ -137,6 +145,15 @@ fn takes_away(cx: &RuleContext<'_>, other: &Access) -> bool {
         AccessKind::Delete(Touch::Whole) => true,
         _ => false,
     }
+}
+
+/// Whether a value is taken away by what nobody calls while the object is in use: `shutdown`, `reset`, `reinitialise`.
+fn is_for_good(cx: &RuleContext<'_>, taker: &Access) -> bool {
+    let (module, _) = cx.program.func_local(taker.function);
+    let name = cx.program.module(module).facts.name(cx.program.function(taker.function).name);
+    ["shutdown", "reset", "reinit", "del__", "teardown"]
+        .iter()
+        .any(|word| name.trim_start_matches('_').starts_with(word))
 }
 
 /// Whether a value is taken away under a lock, and not only where its object's life ends: who takes the lock means that
