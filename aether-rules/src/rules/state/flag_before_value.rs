@@ -125,13 +125,11 @@ fn gives_value(cx: &RuleContext<'_>, access: &Access) -> bool {
 
 /// Whether nobody else gives a place a value: before this store it has none.
 fn is_first_value(cx: &RuleContext<'_>, stored: &Access) -> bool {
-    let facts = &cx.program.module(stored.module).facts;
     let AccessKind::Write(_, own) = stored.kind else { return false };
     cx.program.stored_values(stored.place).into_iter().all(|(module, value, _)| {
         let is_own = module == stored.module && value == own;
-        is_own
-            || cx.program.worth(module, value) == Worth::Nothing
-            || facts.terms.get(value) == Term::Const(Const::False)
+        let is_false = cx.program.module(module).facts.terms.get(value) == Term::Const(Const::False);
+        is_own || is_false || cx.program.worth(module, value) == Worth::Nothing
     })
 }
 
@@ -197,5 +195,25 @@ fn says(cx: &RuleContext<'_>, access: &Access, (module, test): (ModuleId, TermId
             cx.program.place(module, function, test).is_some_and(|(place, _)| place == flag)
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{MemorySources, Settings, analyze};
+
+    /// The stores of an attribute stand in several files, of which one is small and one large.
+    #[test]
+    fn a_value_is_looked_at_in_the_file_it_stands_in() {
+        let padding = "x = [1, 2, 3]\n".repeat(500);
+        let base = "class Base:\n    def __init__(self):\n        self.ready = False\n        self.url = None\n";
+        let user = "import threading\nfrom base import Base\n\nclass User(Base):\n    def start(self):\n\
+                    \x20       threading.Thread(target=self.run).start()\n\n    def run(self):\n        self.ready = True\n\
+                    \x20       self.url = input()\n\n    def page(self):\n        if self.ready:\n\
+                    \x20           return self.url + '/index'\n";
+        let sources =
+            MemorySources::new(Settings::default()).with("base.py", &format!("{padding}{base}")).with("user.py", user);
+        let report = analyze(&sources);
+        assert_eq!(report.diagnostics.iter().filter(|one| one.rule.code == "AET215").count(), 1);
     }
 }
