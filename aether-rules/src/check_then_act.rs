@@ -169,7 +169,7 @@ fn verb<'a>(cx: &RuleContext<'a>, act: &Access) -> &'a str {
 }
 
 /// The name of the function an access stands in.
-fn name_of<'a>(cx: &RuleContext<'a>, act: &Access) -> &'a str {
+pub(crate) fn name_of<'a>(cx: &RuleContext<'a>, act: &Access) -> &'a str {
     let (module, _) = cx.program.func_local(act.function);
     cx.program.module(module).facts.name(cx.program.function(act.function).name)
 }

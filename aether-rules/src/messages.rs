@@ -1,4 +1,4 @@
-//! Calls that tell somebody something: warnings, logging, `print`.
+//! Calls that tell somebody something: warnings, logging, `print`, queues.
 //!
 //! *Invariant:* judged by what is called, never by the name it goes by.
 
@@ -23,6 +23,17 @@ pub(crate) fn is_logging(name: Qual) -> bool {
         qual!("logging.Logger.critical"),
         qual!("logging.Logger.exception"),
         qual!("logging.Logger.log"),
+    ];
+    names.contains(&name)
+}
+
+/// Whether a library function takes the lock of a `queue.Queue`, which is not reentrant.
+pub(crate) fn takes_queue_lock(name: Qual) -> bool {
+    let names = [
+        qual!("queue.Queue.put"),
+        qual!("queue.Queue.put_nowait"),
+        qual!("queue.Queue.get"),
+        qual!("queue.Queue.get_nowait"),
     ];
     names.contains(&name)
 }

@@ -21,7 +21,7 @@ use crate::{qual, sym};
 const ROUNDS: usize = 3;
 
 /// Fills imports, classes and kinds.
-pub(super) fn infer(program: &mut Program) {
+pub(super) fn infer(program: &mut Program) -> Returned {
     link_imports(program);
     program.var_kinds = program.modules.iter().map(|module| vec![Kind::Unknown; module.facts.vars.len()]).collect();
     program.returns = vec![Kind::Unknown; program.function_modules.len()];
@@ -40,12 +40,12 @@ pub(super) fn infer(program: &mut Program) {
     for _ in 1..ROUNDS {
         round(program, &returned);
     }
+    returned
 }
 
 /// One more round, with what is known of parameters.
-pub(super) fn refine(program: &mut Program) {
-    let returned = returned(program);
-    round(program, &returned);
+pub(super) fn refine(program: &mut Program, returned: &Returned) {
+    round(program, returned);
     // Nothing changes any more: from now on terms are looked up.
     program.term_kinds =
         (0..program.modules.len()).into_par_iter().map(|index| terms(program, ModuleId::at(index))).collect();
@@ -62,7 +62,7 @@ fn terms(program: &Program, module: ModuleId) -> Box<[Kind]> {
 }
 
 /// By module: what its functions return, in order.
-type Returned = Vec<Vec<(FuncIx, TermId)>>;
+pub(super) type Returned = Vec<Vec<(FuncIx, TermId)>>;
 
 fn returned(program: &Program) -> Returned {
     let of_module = |module: &Module| {

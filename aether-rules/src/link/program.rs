@@ -95,12 +95,12 @@ impl Program {
             program.class_modules.extend(facts.classes.iter().map(|_| id));
             program.modules.push(Module { path, facts, settings, first_function, first_class });
         }
-        super::infer::infer(&mut program);
+        let returned = super::infer::infer(&mut program);
         super::calls::resolve(&mut program);
         super::roots::find(&mut program);
         // Now that calls and roots are known, parameters get kinds, and what depends on them is settled once more.
         program.passed = super::passed::collect(&program);
-        super::infer::refine(&mut program);
+        super::infer::refine(&mut program, &returned);
         super::calls::resolve(&mut program);
         super::roots::find(&mut program);
         program.passed = super::passed::collect(&program);

@@ -2,7 +2,7 @@
 
 use crate::declare_rule;
 use crate::evidence::{self, locks as show};
-use crate::facts::{CallIx, EventKind, Qual, Term};
+use crate::facts::{CallIx, EventKind, Term};
 use crate::finding::EvidenceRole;
 use crate::link::{CallSite, ClassId, FuncId, Kind, Owner, PlaceRoot, Receiver, RootId, Taken, Via};
 use crate::messages;
@@ -255,17 +255,11 @@ fn taken_elsewhere(cx: &RuleContext<'_>, function: FuncId, taken: &Taken) -> Opt
 
 /// Queues and logging, which have locks of their own.
 fn library_calls(cx: &RuleContext<'_>, function: FuncId, root: RootId, findings: &mut Findings<'_>) {
-    const QUEUE: &[Qual] = &[
-        Qual::of("queue.Queue.put"),
-        Qual::of("queue.Queue.put_nowait"),
-        Qual::of("queue.Queue.get"),
-        Qual::of("queue.Queue.get_nowait"),
-    ];
     let (_, local) = cx.program.func_local(function);
     for (_, event) in cx.events(local) {
         let EventKind::Call(call) = event.kind else { continue };
         let Some(name) = cx.program.library_callee(cx.module, call) else { continue };
-        let (confidence, message, help) = if QUEUE.contains(&name) {
+        let (confidence, message, help) = if messages::takes_queue_lock(name) {
             let confidence = if is_queue_of_the_dying(cx, function, call) { Confidence::Low } else { Confidence::High };
             (
                 confidence,

@@ -149,8 +149,7 @@ fn takes_away(cx: &RuleContext<'_>, other: &Access) -> bool {
 
 /// Whether a value is taken away by what nobody calls while the object is in use: `shutdown`, `reset`, `reinitialise`.
 fn is_for_good(cx: &RuleContext<'_>, taker: &Access) -> bool {
-    let (module, _) = cx.program.func_local(taker.function);
-    let name = cx.program.module(module).facts.name(cx.program.function(taker.function).name);
+    let name = check_then_act::name_of(cx, taker);
     ["shutdown", "reset", "reinit", "del__", "teardown"]
         .iter()
         .any(|word| name.trim_start_matches('_').starts_with(word))

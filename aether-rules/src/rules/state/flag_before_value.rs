@@ -5,7 +5,7 @@ use crate::declare_rule;
 use crate::evidence;
 use crate::facts::{Arm, Const, Ctx, CtxKind, EventIx, EventKind, Term, TermId};
 use crate::finding::{Evidence, EvidenceRole};
-use crate::link::{Access, AccessKind, Answer, Asked, Check, ModuleId, Place, Sharing, Touch, Worth};
+use crate::link::{Access, AccessKind, Answer, Asked, Check, Place, Sharing, Touch, Worth};
 use crate::{Confidence, Finding, Findings, RuleContext};
 
 declare_rule! {
@@ -162,14 +162,16 @@ fn describe(cx: &RuleContext<'_>, raised: &Access, stored: &Access) -> Option<Fi
 
 /// Whether an access reads a value because a flag is set, without a lock that keeps the two stores together.
 fn trusts(cx: &RuleContext<'_>, access: &Access, flag: Place, one_step: bool) -> bool {
-    if access.kind.writes() || (one_step && !cx.program.held_at_access(access).is_empty()) || asks(cx, access) {
+    if access.kind.writes() || (one_step && !cx.program.held_at_access(access).is_empty()) {
         return false;
     }
     let facts = &cx.program.module(access.module).facts;
-    facts.ctx_chain(access.ctx).any(|(_, ctx)| match ctx.kind {
-        CtxKind::Branch(test, arm) => says(cx, access, (access.module, test), arm, flag),
+    let mut around = facts.ctx_chain(access.ctx);
+    let is_told = around.any(|(_, ctx)| match ctx.kind {
+        CtxKind::Branch(test, arm) => says(cx, access, test, arm, flag),
         _ => false,
-    })
+    });
+    is_told && !asks(cx, access)
 }
 
 /// Whether whoever reads a value asks whether there is one: as a test, or after one.
@@ -182,17 +184,17 @@ fn asks(cx: &RuleContext<'_>, access: &Access) -> bool {
 }
 
 /// Whether a test that went one way says that a flag is set.
-fn says(cx: &RuleContext<'_>, access: &Access, (module, test): (ModuleId, TermId), arm: Arm, flag: Place) -> bool {
-    let facts = &cx.program.module(module).facts;
+fn says(cx: &RuleContext<'_>, access: &Access, test: TermId, arm: Arm, flag: Place) -> bool {
+    let facts = &cx.program.module(access.module).facts;
     let (_, function) = cx.program.func_local(access.function);
     match (facts.terms.get(test), arm) {
-        (Term::Not(inner), Arm::Then) => says(cx, access, (module, inner), Arm::Else, flag),
-        (Term::Not(inner), Arm::Else) => says(cx, access, (module, inner), Arm::Then, flag),
+        (Term::Not(inner), Arm::Then) => says(cx, access, inner, Arm::Else, flag),
+        (Term::Not(inner), Arm::Else) => says(cx, access, inner, Arm::Then, flag),
         (Term::And(a, b), Arm::Then) | (Term::Or(a, b), Arm::Else) => {
-            says(cx, access, (module, a), arm, flag) || says(cx, access, (module, b), arm, flag)
+            says(cx, access, a, arm, flag) || says(cx, access, b, arm, flag)
         }
         (Term::Attr(..) | Term::Name(_), Arm::Then) => {
-            cx.program.place(module, function, test).is_some_and(|(place, _)| place == flag)
+            cx.program.place(access.module, function, test).is_some_and(|(place, _)| place == flag)
         }
         _ => false,
     }

@@ -5,7 +5,7 @@
 use crate::RuleContext;
 use crate::facts::{CallIx, EventKind, FuncIx, ModuleFacts, Qual, ScopeKind, Term, TermId};
 use crate::link::{FuncId, ModuleId, Program, RootId};
-use crate::messages::is_logging;
+use crate::messages::{is_logging, takes_queue_lock};
 use crate::qual;
 use crate::source::Span;
 
@@ -22,12 +22,6 @@ pub(super) enum Misuse {
 
 impl Misuse {
     fn of(name: Qual) -> Option<Self> {
-        const QUEUE: &[Qual] = &[
-            qual!("queue.Queue.put"),
-            qual!("queue.Queue.put_nowait"),
-            qual!("queue.Queue.get"),
-            qual!("queue.Queue.get_nowait"),
-        ];
         const PRINT: &[Qual] = &[
             qual!("builtins.print"),
             qual!("sys.stdout.write"),
@@ -36,7 +30,7 @@ impl Misuse {
             qual!("sys.stderr.flush"),
             qual!("io.TextIOWrapper.write"),
         ];
-        if QUEUE.contains(&name) {
+        if takes_queue_lock(name) {
             Some(Self::Queue)
         } else if is_logging(name) {
             Some(Self::Logging)
