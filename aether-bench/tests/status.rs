@@ -3,8 +3,8 @@
 //! What only a free-threaded build shows is shown by the one that `AETHER_FT_PYTHON` names.
 #![cfg(unix)]
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use aether_bench::status::{Basis, GilReason, GilStatus, Imports, StatusError, Verdict, probe};
 use tempfile::TempDir;
@@ -17,9 +17,13 @@ fn python_with(folder: &TempDir) -> PathBuf {
     path
 }
 
+/// Another process writes the program: while this one held it open, a test that forks beside would hand its
+/// descriptor to a child, and what is open for writing cannot be started (`ETXTBSY`).
 fn program(path: &Path, script: &str) {
-    std::fs::write(path, script).expect("the folder is ours");
-    std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).expect("it is ours");
+    let text = path.with_extension("text");
+    std::fs::write(&text, script).expect("the folder is ours");
+    let written = Command::new("install").args(["-m", "755"]).arg(text).arg(path).status();
+    assert!(written.expect("`install` is part of every Unix").success());
 }
 
 /// Lays out an installed package of this name whose files are these.

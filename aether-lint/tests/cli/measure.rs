@@ -2,6 +2,8 @@
 //!
 //! No test asserts how fast anything is.
 
+use std::process::Command;
+
 use serde_json::Value;
 
 use crate::project::{Project, streams};
@@ -208,9 +210,11 @@ fn the_status_names_the_gil_and_what_is_installed() {
 /// A virtual environment's interpreter is a link to another one: what counts is which of the two is asked.
 #[test]
 fn the_active_virtual_environment_is_asked_first() {
-    let project = Project::new().file(".venv/bin/python3", "#!/bin/sh\necho 'I was asked' >&2\nexit 3\n");
-    let python = project.path(".venv/bin/python3");
-    std::fs::set_permissions(&python, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it is ours");
+    let project = Project::new().file(".venv/bin/script", "#!/bin/sh\necho 'I was asked' >&2\nexit 3\n");
+    let (script, python) = (project.path(".venv/bin/script"), project.path(".venv/bin/python3"));
+    // Written by another process: what a test beside forks while this one writes could not be started (`ETXTBSY`).
+    let written = Command::new("install").args(["-m", "755"]).arg(script).arg(python).status();
+    assert!(written.expect("`install` is part of every Unix").success());
     let output = project.command(&["status"]).env("VIRTUAL_ENV", project.path(".venv")).output().expect("it runs");
     let (code, out, err) = streams(&output);
     assert_eq!((code, out.as_str()), (Some(2), ""));
