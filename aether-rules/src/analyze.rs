@@ -11,6 +11,7 @@ use ruff_text_size::TextRange;
 use crate::accepted;
 use crate::context::RuleContext;
 use crate::diagnostic::{AnalyzedFile, Diagnostic, Report, Statistics};
+use crate::excerpt;
 use crate::facts::{self, CommentKind, ModuleFacts};
 use crate::finding::{Finding, Findings};
 use crate::link::{Callee, ModuleId, Program};
@@ -162,13 +163,14 @@ fn load(sources: &dyn Sources, index: usize, id: FileId) -> Loaded {
         }
     };
     let lines = lines(&source.text);
-    if sources.settings(index).ceiling == Level::Off && !names_threads(&source.text) {
+    if sources.settings(index).ceiling == Level::Off && !excerpt::names_threads(&source.text) {
         // Nothing will be said of it, so nobody needs its text.
         let file = AnalyzedFile { path, text: "".into(), kind: source.kind };
         return Loaded { file, facts: ModuleFacts::empty(), findings: Vec::new(), lines, depth: Depth::Skimmed };
     }
     let mut findings = Vec::new();
-    let facts = match parse::parse(&source) {
+    let (read, parsed) = parse(&source, sources.settings(index).ceiling);
+    let facts = match parsed {
         ParsedModule::TooComplex(deep) => {
             let message = format!("{} deeper than {}: the file was not analysed", deep.what, deep.limit);
             let finding = about_file(id, deep.range, message)
@@ -184,20 +186,26 @@ fn load(sources: &dyn Sources, index: usize, id: FileId) -> Loaded {
                 }
                 findings.push((&SYNTAX_ERROR, finding));
             }
-            facts::build(&source, parsed)
+            facts::build(&read, parsed)
         }
     };
     let SourceText { text, kind } = source;
     Loaded { file: AnalyzedFile { path, text, kind }, facts, findings, lines, depth: Depth::Analyzed }
 }
 
-/// Whether a text has a word without which no code starts a thread or hands work to one, be it through a helper whose
-/// name says so (`run_threaded`, `start_threads(…)`); `threading` alone does not.
-fn names_threads(text: &str) -> bool {
-    // Without their first letter where it may be small or capital: `ThreadPoolExecutor` and `run_in_executor`.
-    const WORDS: [&str; 8] =
-        ["Thread", "xecutor", "Timer", "to_thread", "new_thread", "in_thread", "threaded", "threads("];
-    WORDS.iter().any(|word| memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some())
+/// Parses a text, or what of it concerns threads where no more is asked for; and what was parsed.
+fn parse(source: &SourceText, ceiling: Level) -> (SourceText, ParsedModule) {
+    if ceiling == Level::Off
+        && source.kind == SourceKind::Module
+        && let Some(text) = excerpt::of_threads(&source.text)
+    {
+        let excerpt = SourceText { text: text.into(), kind: SourceKind::Module };
+        let parsed = parse::parse(&excerpt);
+        if matches!(parsed, ParsedModule::Tree { error: None, .. }) {
+            return (excerpt, parsed);
+        }
+    }
+    (source.clone(), parse::parse(source))
 }
 
 fn about_file(file: FileId, range: TextRange, message: String) -> Finding {

@@ -16,6 +16,7 @@ mod confined;
 mod context;
 mod diagnostic;
 mod evidence;
+mod excerpt;
 pub mod facts;
 mod finding;
 mod global_change;

@@ -95,7 +95,7 @@ pub(crate) const KEYS: &[Key] = &[
     },
     Key {
         name: "test-level",
-        docs: "The gravest level of findings in test code, which races, forks and holds locks on purpose: `off`, `info`, `warning` or `error`. Where findings of low confidence are shown, as with `--all`, the default is `info`. While it is off, test files that name no thread or executor are skipped; the summary counts them.",
+        docs: "The gravest level of findings in test code, which races, forks and holds locks on purpose: `off`, `info`, `warning` or `error`. Where findings of low confidence are shown, as with `--all`, the default is `info`. While it is off, test files are read for the threads they start: functions that neither name threads nor are named by one that does are left out, files that name no thread are skipped, and the summary counts those.",
         default: "\"off\"",
         schema: schema::level,
         read: |entry, to| level(entry).map(|read| to.layer.test_level = Some(read)),

@@ -198,6 +198,21 @@ fn test_code_without_threads_is_skipped_and_the_summary_says_so() {
     assert_eq!(run(threaded, &["check"]), (true, false));
 }
 
+#[test]
+fn of_test_code_what_starts_threads_is_read() {
+    let product = "count = 0\n\n\ndef work():\n    global count\n    count += 1\n";
+    let started = "from threading import Thread\n\nimport app\n\n\ndef test_alone():\n    app.work()\n\n\ndef run(job):\n    for _ in range(2):\n        Thread(target=job).start()\n\n\ndef test_threads():\n    run_threaded(app.work)\n    run(app.work)\n";
+    let run = |test: &str, config: &str| {
+        let project =
+            Project::new().file("app.py", product).file("tests/test_app.py", test).file("aether.toml", config);
+        streams(&project.output(&["check", "--quiet", "--select", "AET101"])).1
+    };
+    let out = run(started, "");
+    assert!(out.contains("tests/test_app.py:12:"), "{out}");
+    assert_eq!(out, run(started, "test-level = 'info'\n"));
+    assert_eq!(run(&started.replace("Thread(target=job).start()", "job()"), ""), "");
+}
+
 /// Helpers and libraries that nothing is known of, until the user says what they do.
 fn modelled() -> Project {
     let counted = |name: &str, uses: &str| {
