@@ -51,6 +51,7 @@ mod receiver;
 mod roots;
 mod rows;
 mod scheduled;
+mod settled;
 mod setup;
 mod sharing;
 mod slots;

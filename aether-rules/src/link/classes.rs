@@ -41,6 +41,7 @@ pub struct Attr {
     pub elements: SmallVec<[TermId; 1]>,
     /// What it holds.
     pub kind: Kind,
+    pub(super) stands: super::settled::Stands,
 }
 
 /// What is put into the containers that variables hold: `threads.append(thread)`.

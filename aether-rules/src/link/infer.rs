@@ -3,7 +3,8 @@
 //! Each round reads a snapshot of the last: deterministic and parallel, and enough for what code does in practice (a
 //! lock made in a base class, returned by a helper, stored under another name).
 //!
-//! *Invariant:* the number of rounds is fixed; what is not known after the last one stays unknown.
+//! *Invariant:* the number of rounds is fixed; what is not known after the last one stays unknown. A round asks again
+//! only what rests on something that may have changed.
 
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
@@ -13,6 +14,7 @@ use super::imports::{self, ModuleIndex};
 use super::kind::{ClassId, Kind, ModuleId};
 use super::kinds::{MAX_VALUES, Within};
 use super::program::{ImportTarget, Module, Program};
+use super::settled::{Ground, Settled, Stands};
 use crate::facts::{EventKind, FuncIx, Function, Sym, TermId, VarIx};
 use crate::model::objects;
 use crate::{qual, sym};
@@ -25,6 +27,10 @@ pub(super) fn infer(program: &mut Program) -> Returned {
     link_imports(program);
     program.var_kinds = program.modules.iter().map(|module| vec![Kind::Unknown; module.facts.vars.len()]).collect();
     program.returns = vec![Kind::Unknown; program.function_modules.len()];
+    program.settled = Settled {
+        vars: program.var_kinds.iter().map(|kinds| vec![Stands::Once; kinds.len()]).collect(),
+        returns: vec![Stands::Once; program.returns.len()],
+    };
     let collected: Vec<_> = (0..program.modules.len())
         .into_par_iter()
         .map(|index| classes::collect(program, ModuleId::at(index)))
@@ -35,17 +41,17 @@ pub(super) fn infer(program: &mut Program) -> Returned {
     }
     let returned = returned(program);
     // The first round knows classes and imports by name, which is what bases are made of.
-    round(program, &returned);
+    round(program, &returned, Stands::Always);
     classes::link_bases(program);
     for _ in 1..ROUNDS {
-        round(program, &returned);
+        round(program, &returned, Stands::UntilPassed);
     }
     returned
 }
 
 /// One more round, with what is known of parameters.
 pub(super) fn refine(program: &mut Program, returned: &Returned) {
-    round(program, returned);
+    round(program, returned, Stands::Always);
     // Nothing changes any more: from now on terms are looked up.
     program.term_kinds =
         (0..program.modules.len()).into_par_iter().map(|index| terms(program, ModuleId::at(index))).collect();
@@ -56,7 +62,7 @@ fn terms(program: &Program, module: ModuleId) -> Box<[Kind]> {
     let count = program.modules[module.index()].facts.terms.len();
     let mut known = Vec::with_capacity(count);
     for index in 0..count {
-        known.push(program.kind_within(module, TermId::at(index), Within { depth: 0, known: &known }));
+        known.push(program.kind_within(module, TermId::at(index), Within { known: &known, ..Within::default() }));
     }
     known.into()
 }
@@ -126,70 +132,99 @@ fn link_imports(program: &mut Program) {
     (program.imports, program.star_imports) = resolved.into_iter().unzip();
 }
 
-/// One step: every variable, attribute and result from the kinds of the last step.
-fn round(program: &mut Program, returned: &Returned) {
+/// One step: every variable, attribute and result from the kinds of the last step, but for what stands so long.
+fn round(program: &mut Program, returned: &Returned, settled: Stands) {
     let snapshot: &Program = program;
-    let var_kinds: Vec<Vec<Kind>> = (0..snapshot.modules.len())
+    let modules = || (0..snapshot.modules.len()).into_par_iter();
+    let vars: Vec<(Vec<Kind>, Vec<Stands>)> =
+        modules().map(|index| variables(snapshot, ModuleId::at(index), settled)).collect();
+    let attrs: Vec<Vec<(Sym, Kind, Stands)>> = (0..snapshot.classes.len())
         .into_par_iter()
-        .map(|index| {
-            let module = ModuleId::at(index);
-            let vars = &snapshot.modules[index].facts.vars;
-            (0..vars.len()).map(|var| variable(snapshot, module, VarIx::at(var))).collect()
-        })
+        .map(|index| attributes(snapshot, ClassId::at(index), settled))
         .collect();
-    let attr_kinds: Vec<Vec<(Sym, Kind)>> =
-        (0..snapshot.classes.len()).into_par_iter().map(|index| attributes(snapshot, ClassId::at(index))).collect();
-    let returns: Vec<Vec<Kind>> = (0..snapshot.modules.len())
-        .into_par_iter()
-        .map(|index| results(snapshot, ModuleId::at(index), &returned[index]))
-        .collect();
-    program.var_kinds = var_kinds;
-    program.returns = returns.into_iter().flatten().collect();
-    for (info, kinds) in program.classes.iter_mut().zip(attr_kinds) {
-        for (name, kind) in kinds {
+    let returns: Vec<Vec<(Kind, Stands)>> =
+        modules().map(|index| results(snapshot, ModuleId::at(index), &returned[index], settled)).collect();
+    (program.var_kinds, program.settled.vars) = vars.into_iter().unzip();
+    (program.returns, program.settled.returns) = returns.into_iter().flatten().unzip();
+    for (info, kinds) in program.classes.iter_mut().zip(attrs) {
+        for (name, kind, stands) in kinds {
             if let Some(attr) = info.attrs.get_mut(&name) {
-                attr.kind = kind;
+                (attr.kind, attr.stands) = (kind, stands);
             }
         }
     }
 }
 
-fn variable(program: &Program, module: ModuleId, var: VarIx) -> Kind {
+fn variables(program: &Program, module: ModuleId, settled: Stands) -> (Vec<Kind>, Vec<Stands>) {
+    let count = program.var_kinds[module.index()].len();
+    let of_variable = |index| {
+        let stands = program.settled.vars[module.index()][index];
+        if stands <= settled {
+            return (program.var_kinds[module.index()][index], stands);
+        }
+        variable(program, module, VarIx::at(index))
+    };
+    (0..count).map(of_variable).unzip()
+}
+
+fn variable(program: &Program, module: ModuleId, var: VarIx) -> (Kind, Stands) {
     let facts = &program.modules[module.index()].facts;
     let variable = &facts.vars[var.index()];
     let declared = program.annotated(module, variable.annotation);
     if declared.is_known() {
-        return declared;
+        return (declared, Stands::Once);
     }
-    let values = variable.values.iter().take(MAX_VALUES).map(|&value| program.kind(module, value));
-    values.fold(Kind::Unknown, Kind::join)
+    let ground = Ground::firm();
+    if !variable.annotation.is_opaque() {
+        ground.weaken(Stands::Once);
+    }
+    let values = variable.values.iter().take(MAX_VALUES);
+    let kinds = values.map(|&value| program.kind_within(module, value, Within::on(&ground)));
+    (kinds.fold(Kind::Unknown, Kind::join), ground.stands())
 }
 
 #[expect(clippy::iter_over_hash_type, reason = "the result is written back by name, in no order")]
-fn attributes(program: &Program, class: ClassId) -> Vec<(Sym, Kind)> {
+fn attributes(program: &Program, class: ClassId, settled: Stands) -> Vec<(Sym, Kind, Stands)> {
     let (module, _) = program.class_local(class);
     let mut kinds = Vec::new();
     for (&name, attr) in &program.classes[class.index()].attrs {
-        let stores = attr.stores.iter().map(|&(_, value)| program.kind(module, value));
+        if attr.stands <= settled {
+            continue;
+        }
+        let ground = Ground::firm();
+        let stores = attr.stores.iter().map(|&(_, value)| program.kind_within(module, value, Within::on(&ground)));
         let stored = stores.fold(Kind::Unknown, Kind::join);
-        let class_var = attr.class_var.map_or(Kind::Unknown, |var| program.var_kinds[module.index()][var.index()]);
-        kinds.push((name, stored.join(class_var)));
+        let class_var = attr.class_var.map_or(Kind::Unknown, |var| {
+            ground.weaken(program.variable_stands(module, var));
+            program.var_kinds[module.index()][var.index()]
+        });
+        kinds.push((name, stored.join(class_var), ground.stands()));
     }
     kinds
 }
 
 /// What the functions of a module give, in order; `returned` is what their `return` statements say.
-fn results(program: &Program, module: ModuleId, returned: &[(FuncIx, TermId)]) -> Vec<Kind> {
+fn results(program: &Program, module: ModuleId, returned: &[(FuncIx, TermId)], settled: Stands) -> Vec<(Kind, Stands)> {
     let facts = &program.modules[module.index()].facts;
     let mut rest = returned;
     let of_function = |(index, declaration): (usize, &Function)| {
         let count = rest.iter().take_while(|(function, _)| function.index() == index).count();
         let (own, others) = rest.split_at(count);
         rest = others;
-        if let Some(declared) = declared_result(program, module, declaration) {
-            return declared;
+        let function = program.func_id(module, FuncIx::at(index));
+        let stands = program.result_stands(function);
+        if stands <= settled {
+            return (program.returns[function.index()], stands);
         }
-        own.iter().fold(Kind::Unknown, |kind, &(_, value)| kind.join(program.kind(module, value)))
+        if let Some(declared) = declared_result(program, module, declaration) {
+            return (declared, Stands::Once);
+        }
+        let ground = Ground::firm();
+        if !declaration.returns.is_opaque() {
+            ground.weaken(Stands::Once);
+        }
+        let kinds = own.iter().map(|&(_, value)| program.kind_within(module, value, Within::on(&ground)));
+        (kinds.fold(Kind::Unknown, Kind::join), ground.stands())
     };
     facts.functions.iter().enumerate().map(of_function).collect()
 }

@@ -4,6 +4,7 @@
 
 use super::kind::{ClassId, Kind, ModuleId};
 use super::program::{ImportTarget, Program};
+use super::settled::{Ground, Stands};
 use crate::facts::{CallIx, Const, Container, FuncIx, NameTarget, Qual, Sym, Term, TermId};
 use crate::model::objects;
 use crate::{qual, sym};
@@ -12,26 +13,41 @@ use crate::{qual, sym};
 pub(super) const MAX_VALUES: usize = 32;
 
 /// How a term is looked at.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Within<'known> {
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Within<'a> {
     /// How many containers deep: what a container holds may be an element of the container itself.
     pub(super) depth: usize,
     /// What the module's first terms are known to denote.
-    pub(super) known: &'known [Kind],
+    pub(super) known: &'a [Kind],
+    /// What the answer rests on, if somebody asks.
+    pub(super) ground: Option<&'a Ground>,
 }
 
-impl Within<'_> {
+impl<'a> Within<'a> {
     /// So many containers deep, where a term may denote less.
     pub(super) fn containers(depth: usize) -> Self {
-        Self { depth, known: &[] }
+        Self { depth, ..Self::default() }
+    }
+
+    /// Notes what the answer rests on.
+    pub(super) fn on(ground: &'a Ground) -> Self {
+        Self { ground: Some(ground), ..Self::default() }
+    }
+
+    fn rests_on(self, stands: impl FnOnce() -> Stands) {
+        if let Some(ground) = self.ground {
+            ground.weaken(stands());
+        }
     }
 }
 
 impl Program {
     /// What a term of a module evaluates to.
     pub fn kind(&self, module: ModuleId, term: TermId) -> Kind {
-        let known = self.term_kinds.get(module.index()).map_or(&[][..], |known| known);
-        self.kind_within(module, term, Within { depth: 0, known })
+        match self.term_kinds.get(module.index()) {
+            Some(known) => known[term.index()],
+            None => self.kind_within(module, term, Within::default()),
+        }
     }
 
     pub(super) fn kind_within(&self, module: ModuleId, term: TermId, within: Within<'_>) -> Kind {
@@ -42,19 +58,41 @@ impl Program {
         match facts.terms.get(term) {
             Term::Opaque | Term::Item(..) => Kind::Unknown,
             Term::Name(name) => match facts.name_targets[name.index()] {
-                NameTarget::Var(var) => self.var_kinds[module.index()][var.index()],
-                NameTarget::Free(name) => self.free_name(module, name),
+                NameTarget::Var(var) => {
+                    within.rests_on(|| self.variable_stands(module, var));
+                    self.var_kinds[module.index()][var.index()]
+                }
+                NameTarget::Free(name) => {
+                    within.rests_on(|| self.free_name_stands(module));
+                    self.free_name(module, name)
+                }
             },
-            Term::Attr(base, name) => self.member(self.kind_within(module, base, within), name),
+            Term::Attr(base, name) => {
+                let base = self.kind_within(module, base, within);
+                within.rests_on(|| self.member_stands(base, name));
+                self.member(base, name)
+            }
             Term::Call(call) => self.call_result(module, call, within),
             Term::Const(Const::None) => Kind::None,
             Term::Const(_) | Term::Not(_) | Term::Compare(..) => Kind::Immutable,
             Term::Display(container, _) | Term::Comp(container, _) => container_kind(container),
             Term::Function(function) => Kind::Function(self.func_id(module, function)),
             Term::Class(class) => Kind::Class(self.class_id(module, class)),
-            Term::Param(function, position) => self.parameter(module, function, position),
-            Term::Import(import) => self.imported(module, import.index()),
-            Term::Element(iterable) => self.element_kind(module, iterable, within.depth),
+            Term::Param(function, position) => {
+                within.rests_on(|| Stands::UntilPassed);
+                self.parameter(module, function, position)
+            }
+            Term::Import(import) => {
+                let target = &self.imports[module.index()][import.index()];
+                if let &ImportTarget::Member(module, name) = target {
+                    within.rests_on(|| self.global_stands(module, name));
+                }
+                self.imported(target)
+            }
+            Term::Element(iterable) => {
+                within.rests_on(|| Stands::Once);
+                self.element_kind(module, iterable, within.depth)
+            }
             Term::Entered(inner) => self.entered(module, inner, within),
             Term::Awaited(inner) => self.kind_within(module, inner, within),
             Term::Unpacked(..) => Kind::Unknown,
@@ -79,8 +117,8 @@ impl Program {
         Kind::Lib(qual!("builtins").child(name))
     }
 
-    fn imported(&self, module: ModuleId, import: usize) -> Kind {
-        match self.imports[module.index()][import] {
+    fn imported(&self, target: &ImportTarget) -> Kind {
+        match *target {
             ImportTarget::Module(target) => Kind::Module(target),
             ImportTarget::Member(target, name) => self.global(target, name),
             ImportTarget::Lib(name) => Kind::Lib(name),
@@ -173,7 +211,10 @@ impl Program {
         let callee = facts.calls[call.index()].callee;
         match self.kind_within(module, callee, within) {
             Kind::Class(class) => Kind::Instance(class),
-            Kind::Function(function) | Kind::Method(function) => self.returns[function.index()],
+            Kind::Function(function) | Kind::Method(function) => {
+                within.rests_on(|| self.result_stands(function));
+                self.returns[function.index()]
+            }
             Kind::Lib(name) => self.library_result(module, call, name, within),
             _ => Kind::Unknown,
         }
@@ -203,7 +244,11 @@ impl Program {
         if name == qual!("builtins.getattr") {
             let attribute = facts.positional(call, 1).map(|arg| facts.terms.get(arg.value));
             return match attribute {
-                Some(Term::Const(Const::Str(attribute))) => self.member(first(), attribute),
+                Some(Term::Const(Const::Str(attribute))) => {
+                    let base = first();
+                    within.rests_on(|| self.member_stands(base, attribute));
+                    self.member(base, attribute)
+                }
                 _ => Kind::Unknown,
             };
         }
@@ -238,14 +283,22 @@ impl Program {
 
     fn entered(&self, module: ModuleId, inner: TermId, within: Within<'_>) -> Kind {
         match self.kind_within(module, inner, within) {
-            Kind::Instance(class) => match self.class_member(class, sym!("__enter__"), Kind::Instance(class)) {
-                Kind::Method(enter) => match self.returns[enter.index()] {
-                    Kind::Unknown => Kind::Instance(class),
-                    known => known,
-                },
-                _ => Kind::Unknown,
-            },
+            Kind::Instance(class) => {
+                within.rests_on(|| Stands::Once);
+                self.on_entry(class)
+            }
             other => other,
+        }
+    }
+
+    /// What `with` gives for an object of a class.
+    fn on_entry(&self, class: ClassId) -> Kind {
+        match self.class_member(class, sym!("__enter__"), Kind::Instance(class)) {
+            Kind::Method(enter) => match self.returns[enter.index()] {
+                Kind::Unknown => Kind::Instance(class),
+                known => known,
+            },
+            _ => Kind::Unknown,
         }
     }
 }

@@ -58,6 +58,7 @@ pub struct Program {
     pub(super) globals: Vec<rustc_hash::FxHashMap<Sym, crate::facts::VarIx>>,
     pub(super) var_kinds: Vec<Vec<Kind>>,
     pub(super) returns: Vec<Kind>,
+    pub(super) settled: super::settled::Settled,
     /// By module, then term: what it denotes, once nothing changes any more.
     pub(super) term_kinds: Vec<Box<[Kind]>>,
     pub(super) callees: Vec<Vec<Callee>>,
