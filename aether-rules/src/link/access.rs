@@ -186,6 +186,10 @@ fn worth_asking(program: &Program) -> impl Fn(&Place) -> bool {
             || program.owner_promise(*place).is_some()
             || program.declared_guard(*place).is_some()
             || program.is_class_state(*place)
+            || program.is_given_later(*place)
+            || program.is_of_once(*place)
+            || program.is_of_global_object(*place)
+            || program.named_lock(*place).is_some()
     }
 }
 
