@@ -56,6 +56,7 @@ mod sharing;
 mod slots;
 mod staged;
 mod thread_locals;
+mod unaided;
 mod waiting;
 mod waits;
 mod worth;

@@ -8,7 +8,7 @@ use super::kind::{ClassId, FuncId, Kind, ModuleId};
 use super::places::{Place, PlaceRoot};
 use super::program::Program;
 use super::sharing::ThreadOf;
-use crate::facts::{Const, EventKind, FuncIx, Qual, Sym, Term, TermId};
+use crate::facts::{EventKind, FuncIx, Sym, Term, TermId};
 use crate::model::Role;
 use crate::source::Span;
 use crate::{qual, sym};
@@ -34,20 +34,6 @@ impl Program {
                 .is_some_and(|attr| !attr.stores.is_empty() || matches!(attr.kind.role(), Some(Role::Container(_))))
     }
 
-    /// Whether a global of a module starts without a value and is given one later.
-    pub(super) fn is_given_later(&self, place: Place) -> bool {
-        let PlaceRoot::Global(module, name) = place.root else { return false };
-        if place.path != Qual::ROOT {
-            return false;
-        }
-        let facts = &self.modules[module.index()].facts;
-        self.globals[module.index()].get(&name).is_some_and(|var| {
-            let is_none = |value: TermId| matches!(facts.terms.get(value), Term::Const(Const::None | Const::False));
-            let values = &facts.vars[var.index()].values;
-            values.iter().any(|&value| is_none(value)) && values.iter().any(|&value| !is_none(value))
-        })
-    }
-
     /// Whether the documentation of a function promises that something happens only once. That of a class speaks of what
     /// its objects do when they are used: as a descriptor, by a call, by being made.
     pub fn promises_once(&self, function: FuncId) -> bool {
@@ -61,28 +47,12 @@ impl Program {
         declaration.flags.is_once || by_class()
     }
 
-    /// Whether an attribute belongs to a class whose documentation, or whose methods', promises that.
-    pub(super) fn is_of_once(&self, place: Place) -> bool {
-        let (PlaceRoot::ClassAttr(class, _) | PlaceRoot::Attr(class, _)) = place.root else { return false };
-        self.class(class).methods.values().any(|&method| self.promises_once(method))
-    }
-
     /// The object that a class's own module makes of it, and keeps for everybody who imports it.
     pub fn has_global_object(&self, class: ClassId) -> bool {
         let (module, _) = self.class_local(class);
         let facts = &self.modules[module.index()].facts;
         let mut globals = facts.vars.iter().enumerate().filter(|(_, var)| var.scope.index() == 0);
         globals.any(|(index, _)| self.var_kinds[module.index()][index] == Kind::Instance(class))
-    }
-
-    /// Whether an attribute that starts without a value belongs to an object that everybody who imports it shares.
-    pub(super) fn is_of_global_object(&self, place: Place) -> bool {
-        let PlaceRoot::Attr(class, name) = place.root else { return false };
-        let (module, _) = self.class_local(class);
-        let facts = &self.modules[module.index()].facts;
-        let is_none = |&(_, value): &(FuncId, TermId)| facts.terms.get(value) == Term::Const(Const::None);
-        let attr = self.class(class).attrs.get(&name);
-        attr.is_some_and(|attr| attr.stores.iter().any(is_none)) && self.has_global_object(class)
     }
 
     /// Whether the objects of a class are classes.

@@ -4,9 +4,8 @@
 
 use super::access::{Access, AccessKind};
 use super::locks::LockId;
-use super::places::{Place, PlaceRoot};
+use super::places::Place;
 use super::program::Program;
-use crate::facts::{Qual, Sym};
 
 /// A lock that most accesses to a place hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,30 +57,6 @@ impl Program {
             guard.locked_writes > 0 && locked >= bare && guard.locked >= 2
         });
         agreed.max_by_key(|guard| (guard.weights().0, std::cmp::Reverse(guard.lock)))
-    }
-
-    /// The lock of the same owner that is named after a place: `_clients_lock` for `_clients`.
-    pub fn named_lock(&self, place: Place) -> Option<LockId> {
-        let (owner, name) = match place.root {
-            PlaceRoot::Attr(class, name) | PlaceRoot::ClassAttr(class, name) => (self.class_local(class).0, name),
-            PlaceRoot::Global(module, name) => (module, name),
-            PlaceRoot::Cell(..) => return None,
-        };
-        if place.path != Qual::ROOT {
-            return None;
-        }
-        let facts = &self.modules[owner.index()].facts;
-        let name = facts.names.get(name)?;
-        let of = |name: &str| match place.root {
-            PlaceRoot::Attr(class, _) | PlaceRoot::ClassAttr(class, _) => {
-                let name = Sym::new(name);
-                let owner = self.attr_owner(class, name);
-                let own = self.lock_at(Place { root: PlaceRoot::Attr(owner, name), path: Qual::ROOT });
-                own.or_else(|| self.lock_at(Place { root: PlaceRoot::ClassAttr(owner, name), path: Qual::ROOT }))
-            }
-            _ => self.lock_at(Place { root: PlaceRoot::Global(owner, Sym::new(name)), path: Qual::ROOT }),
-        };
-        ["_lock", "_rlock", "_mutex", "_LOCK"].iter().find_map(|end| of(&format!("{name}{end}")))
     }
 
     /// One access per step: the read of `d` in `d[k] = v` is part of the write.
