@@ -139,7 +139,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
 }
 
 /// A call that sets up an object of a module or class.
-fn scratch<'a>(cx: &RuleContext<'a>, local: FuncIx, call: CallIx) -> Option<(Place, TermId, &'static Row)> {
+fn scratch(cx: &RuleContext<'_>, local: FuncIx, call: CallIx) -> Option<(Place, TermId, &'static Row)> {
     let facts = cx.facts();
     let Term::Attr(base, method) = facts.terms.get(facts.calls[call.index()].callee) else { return None };
     let mut rows = ROWS.iter().filter(|row| row.sets.contains(&method)).peekable();
