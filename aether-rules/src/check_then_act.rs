@@ -18,7 +18,7 @@ mod singleton;
 
 pub(crate) use alike::worth_of_new;
 pub(crate) use harm::{
-    callers_exclude, callers_lock, changes_once_made, does_harm, does_work, is_called_at_import, is_told,
+    callers_exclude, callers_lock, changes_once_made, does_harm, does_work, is_called_at_import, is_told, tells,
 };
 pub(crate) use own_key::is_own_key;
 pub(crate) use singleton::{is_made_at_import, is_singleton, is_where_instances_are_made};
@@ -161,6 +161,15 @@ pub(crate) fn sets_up(cx: &RuleContext<'_>, act: &Access) -> bool {
     let name = name_of(cx, act).trim_matches('_');
     let is_hook = name.starts_with("on_") && NAMES.contains(&name.rsplit('_').next().unwrap_or_default());
     is_hook || NAMES.contains(&verb(cx, act))
+}
+
+/// Whether documentation promises that what an access does is done only once: two threads break that promise, whoever
+/// starts them. What sets a program up is called before there are any.
+pub(crate) fn is_promised_once(cx: &RuleContext<'_>, act: &Access) -> bool {
+    cx.program.promises_once(act.function)
+        && !is_lifecycle(cx, act)
+        && !sets_up(cx, act)
+        && !cx.program.runs_at_import(act.function)
 }
 
 /// The first word of the name of the function an access stands in: `close` in `_close_all`.

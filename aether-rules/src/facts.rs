@@ -126,6 +126,8 @@ pub struct FunctionFlags {
     pub is_for_tests: bool,
     /// Its documentation says that it is not safe for several threads.
     pub is_not_thread_safe: bool,
+    /// Its documentation promises that something happens only once.
+    pub is_once: bool,
 }
 
 /// A parameter.
@@ -177,6 +179,8 @@ pub struct Class {
     pub owner: FuncIx,
     /// What its documentation says about threads.
     pub thread_safety: ThreadSafety,
+    /// Whether its documentation promises that something happens only once.
+    pub is_once: bool,
 }
 
 /// A call.

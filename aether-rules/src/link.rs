@@ -57,6 +57,7 @@ mod sharing;
 mod slots;
 mod staged;
 mod thread_locals;
+mod unaided;
 mod waiting;
 mod waits;
 mod worth;

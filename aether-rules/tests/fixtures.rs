@@ -184,6 +184,25 @@ fn models_run_callbacks_where_the_libraries_do() {
     assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// A run that shows everything looks at every place; one that does not must look at those, too, that no thread is seen at.
+#[test]
+fn what_a_library_does_wrong_is_shown_without_asking_for_all() {
+    let mut files = 0;
+    for rule in checked_rules() {
+        for name in ["bad_library.py", "bad_everybodys.py"] {
+            let Ok(text) = fs::read_to_string(fixtures().join("rules").join(rule.name).join(name)) else { continue };
+            let mut settings = only(rule);
+            settings.min_confidence = Confidence::Medium;
+            let shown = analyze(&MemorySources::new(settings).with(name, &text)).diagnostics.len();
+            let mut marked = marks(&text, &["expect"], rule.code);
+            marked.retain(|mark| mark.confidence != Some(Confidence::Low));
+            assert_eq!(shown, marked.len(), "{} {name}", rule.code);
+            files += 1;
+        }
+    }
+    assert!(files > 0, "no rule has a library");
+}
+
 #[test]
 fn every_rule_has_bad_ok_and_limits() {
     for rule in checked_rules() {

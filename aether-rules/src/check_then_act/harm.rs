@@ -62,9 +62,9 @@ pub(crate) fn does_harm(cx: &RuleContext<'_>, act: &Access, check: &Check) -> bo
 }
 
 /// Whether a call tells a person something, or says where such messages go: `print`, `warnings.warn`, `log.to_file`.
-fn tells(cx: &RuleContext<'_>, act: &Access, call: CallIx) -> bool {
+pub(crate) fn tells(cx: &RuleContext<'_>, act: &Access, call: CallIx) -> bool {
     const SPEAKERS: &[&str] = &["log", "logger", "logging", "warnings", "click"];
-    const VERBS: &[&str] = &["print", "warn", "echo", "log"];
+    const VERBS: &[&str] = &["print", "warn", "echo", "log", "deprecate", "deprecated"];
     let facts = &cx.program.module(act.module).facts;
     // What is registered twice for the exit of the process finds the second time that nothing is left to do.
     if cx.program.library_callee(act.module, call) == Some(qual!("atexit.register")) {

@@ -29,6 +29,70 @@ pub(super) fn is_for_tests(name: &str, body: &[Stmt]) -> bool {
     (is_named && name.contains("reset")) || docstring(body).is_some_and(says_for_tests)
 }
 
+/// Whether a docstring promises that something happens only once: "The value is computed only once."
+pub(super) fn is_once(body: &[Stmt]) -> bool {
+    docstring(body).is_some_and(says_once)
+}
+
+/// What can be done only once.
+const DONE: &[&str] = &[
+    "done",
+    "called",
+    "calls",
+    "set",
+    "computed",
+    "computes",
+    "compute",
+    "evaluated",
+    "evaluates",
+    "created",
+    "creates",
+    "made",
+    "built",
+    "builds",
+    "loaded",
+    "loads",
+    "initialized",
+    "initialised",
+    "executed",
+    "executes",
+    "run",
+    "runs",
+    "instantiated",
+    "imported",
+    "fetched",
+    "parsed",
+    "generated",
+    "invoked",
+    "performed",
+    "constructed",
+    "opened",
+];
+
+/// Words that make of a promise a demand on the caller, or a condition.
+const ASKED: &[&str] = &["must", "should", "shall", "if", "you", "caller", "callers", "unless", "not"];
+
+/// How many words may stand between "once" and what is done once.
+const NEAR: usize = 9;
+
+/// "computes the value only once", "can only be done once", "is called exactly once".
+fn says_once(text: &str) -> bool {
+    // Most docstrings never do, and need no second look.
+    if !text.contains("once") {
+        return false;
+    }
+    let text = text.to_ascii_lowercase();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let is = |word: &str, list: &[&str]| list.contains(&word.trim_matches(|mark: char| !mark.is_alphanumeric()));
+    words.iter().enumerate().any(|(at, word)| {
+        let ends_sentence = |word: &&&str| word.ends_with(['.', ';', ':']);
+        let near: Vec<&str> =
+            words[at.saturating_sub(NEAR)..at].iter().rev().take_while(|word| !ends_sentence(word)).copied().collect();
+        let any = |list: &[&str]| near.iter().any(|word| is(word, list));
+        is(word, &["once"]) && any(&["only", "exactly", "most", "just"]) && any(DONE) && !any(ASKED)
+    })
+}
+
 /// How a docstring says that a function is there for tests.
 const FOR_TESTS: &[&str] = &[
     "for testing purposes only",
@@ -162,5 +226,23 @@ mod tests {
         assert!(says_deprecated("Deprecated, use :meth:`event`."));
         assert!(says_deprecated("Sends it.\n\n    .. deprecated:: 2.0\n"));
         assert!(!says_deprecated("Warns about deprecated names."));
+    }
+
+    #[test]
+    fn a_promise_of_once_is_told_from_a_demand() {
+        let promised = [
+            "This can only be done once, a warning is logged afterwards.",
+            "Works like property(), but computes the value only once.",
+            "The engine. It is created exactly once.",
+        ];
+        assert!(promised.iter().all(|text| says_once(text)));
+        let unsaid = [
+            "You must call this only once.",
+            "Should only be called once.",
+            "A document that holds every term exactly once.",
+            "Looks at all of them at once.",
+            "It is loaded. Only then, once all are there, it starts.",
+        ];
+        assert!(unsaid.iter().all(|text| !says_once(text)));
     }
 }

@@ -180,12 +180,14 @@ fn worth_asking(program: &Program) -> impl Fn(&Place) -> bool {
         });
         found.into_iter().flatten().collect()
     };
+    let unaided = super::unaided::Unaided::new(program);
     move |place| {
         show_all
             || relevant.contains(place)
             || program.owner_promise(*place).is_some()
             || program.declared_guard(*place).is_some()
             || program.is_class_state(*place)
+            || unaided.holds(program, *place)
     }
 }
 

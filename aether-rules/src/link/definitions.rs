@@ -4,14 +4,14 @@
 
 use ruff_text_size::{TextRange, TextSize};
 
-use super::kind::{ClassId, FuncId, ModuleId};
+use super::kind::{ClassId, FuncId, Kind, ModuleId};
 use super::places::{Place, PlaceRoot};
 use super::program::Program;
 use super::sharing::ThreadOf;
-use crate::facts::{EventKind, FuncIx, Term, TermId};
+use crate::facts::{EventKind, FuncIx, Sym, Term, TermId};
 use crate::model::Role;
-use crate::qual;
 use crate::source::Span;
+use crate::{qual, sym};
 
 impl Program {
     /// Whether a place belongs to a class rather than to its objects: a class attribute, or what a metaclass keeps.
@@ -32,6 +32,27 @@ impl Program {
                 .attrs
                 .get(&name)
                 .is_some_and(|attr| !attr.stores.is_empty() || matches!(attr.kind.role(), Some(Role::Container(_))))
+    }
+
+    /// Whether the documentation of a function promises that something happens only once. That of a class speaks of what
+    /// its objects do when they are used: as a descriptor, by a call, by being made.
+    pub fn promises_once(&self, function: FuncId) -> bool {
+        const USES: [Sym; 4] = [sym!("__get__"), sym!("__call__"), sym!("__new__"), sym!("__getattr__")];
+        let declaration = self.function(function);
+        let is_once = |class| {
+            let (module, local) = self.class_local(class);
+            self.modules[module.index()].facts.classes[local.index()].is_once
+        };
+        let by_class = || USES.contains(&declaration.name) && self.class_of(function).is_some_and(is_once);
+        declaration.flags.is_once || by_class()
+    }
+
+    /// The object that a class's own module makes of it, and keeps for everybody who imports it.
+    pub fn has_global_object(&self, class: ClassId) -> bool {
+        let (module, _) = self.class_local(class);
+        let facts = &self.modules[module.index()].facts;
+        let mut globals = facts.vars.iter().enumerate().filter(|(_, var)| var.scope.index() == 0);
+        globals.any(|(index, _)| self.var_kinds[module.index()][index] == Kind::Instance(class))
     }
 
     /// Whether the objects of a class are classes.

@@ -130,6 +130,11 @@ impl Program {
         self.locks.all[id.0 as usize]
     }
 
+    /// Every lock, in the order of their places.
+    pub(super) fn lock_ids(&self) -> impl Iterator<Item = LockId> + use<> {
+        (0..self.locks.all.len()).map(|index| LockId(index as u32))
+    }
+
     /// How a reader would name a lock.
     pub fn lock_name(&self, id: LockId) -> String {
         self.place_name(self.lock(id).place)

@@ -82,6 +82,8 @@ pub struct Program {
     pub(super) decorators: OnceLock<rustc_hash::FxHashSet<FuncId>>,
     pub(super) by_name: OnceLock<super::by_name::ByName>,
     pub(super) nesting: std::sync::OnceLock<super::nesting::Nesting>,
+    /// The places that a lock is named after.
+    pub(super) named: OnceLock<rustc_hash::FxHashMap<super::places::Place, super::locks::LockId>>,
 }
 
 impl Program {

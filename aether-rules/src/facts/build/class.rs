@@ -37,6 +37,7 @@ impl Builder {
             methods: Vec::new(),
             owner,
             thread_safety: promise::of_class(&def.body, def.name.as_str()),
+            is_once: super::super::contract::is_once(&def.body),
         });
         let value = self.term(Term::Class(class));
         self.bind(&def.name.id, def.name.range, value);

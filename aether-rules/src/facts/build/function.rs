@@ -20,6 +20,7 @@ impl Builder {
         flags.is_private = def.name.id.starts_with('_') && !def.name.id.ends_with("__");
         flags.is_deprecated |= contract::is_deprecated(&def.body);
         flags.is_under_lock = contract::is_called_under_lock(&def.body);
+        flags.is_once = contract::is_once(&def.body);
         flags.is_for_tests = contract::is_for_tests(&def.name.id, &def.body);
         flags.is_not_thread_safe = promise::thread_safety(&def.body, &def.name.id) == ThreadSafety::Denied;
         let is_method = matches!(self.scopes.kind(self.scope), ScopeKind::Class(_));

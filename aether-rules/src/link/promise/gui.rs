@@ -3,6 +3,8 @@
 //! *Invariant:* a class counts only where one of its own methods calls the toolkit.
 
 use crate::facts::{EventKind, FuncIx, ModuleFacts, Sym, Term, TermId};
+use crate::link::kind::ModuleId;
+use crate::link::program::Program;
 use crate::sym;
 
 /// Toolkits whose objects may be used on one thread only.
@@ -41,5 +43,16 @@ fn is_of_toolkit(facts: &ModuleFacts, callee: TermId, is_import: &dyn Fn(&crate:
             })
         }),
         _ => false,
+    }
+}
+
+impl Program {
+    /// Whether a module has to do with a toolkit of which all objects live on one thread.
+    pub fn is_graphical(&self, module: ModuleId) -> bool {
+        const PARTS: [Sym; 3] = [sym!("QtCore"), sym!("QtGui"), sym!("QtWidgets")];
+        let facts = &self.modules[module.index()].facts;
+        let is_import =
+            |import: &crate::facts::Import| import.module.first().is_some_and(|name| TOOLKITS.contains(name));
+        PARTS.iter().any(|&part| facts.mentions(part)) || facts.imports.iter().any(is_import)
     }
 }

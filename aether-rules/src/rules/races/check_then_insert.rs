@@ -59,6 +59,7 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
+    /// What documentation promises to happen "only once" is reported without any sign of threads.
     /// Keys are the same when they are spelled the same. A check behind another function's return value is not
     /// followed. Storing an immutable value twice does no harm and is shown under `--all` only; so is, where no thread is
     /// known, a value that may be computed twice alike, an object made of the key alone that is never changed, and a container that is made, filled and stored under a lock.
@@ -92,11 +93,14 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
         return None;
     }
     let sharing = cx.program.stale_sharing(act, |other| inserts(cx, other) && may_be_same_key(cx, act, other))?;
-    let hazard = Hazard::new(cx, act, check, sharing);
+    let mut hazard = Hazard::new(cx, act, check, sharing);
+    if matches!(hazard.sharing, Sharing::Possible) && check_then_act::is_promised_once(cx, act) {
+        hazard.confidence = Confidence::Medium;
+    }
     let harmless = match check_then_act::worth_of_new(cx, act, value) {
         Worth::Nothing | Worth::Same => true,
         // Two threads that are known to meet compute it twice; where none is known, it may well come out alike.
-        Worth::Unknown => !matches!(hazard.sharing, Sharing::Proven(_)),
+        Worth::Unknown => !matches!(hazard.sharing, Sharing::Proven(_)) && !check_then_act::is_promised_once(cx, act),
         Worth::Container => {
             let is_cache = matches!(hazard.sharing, Sharing::Promised(_)) || is_made_under_lock(cx, act, value);
             is_cache && !is_empty_container(cx, act, value)

@@ -13,9 +13,11 @@ use crate::sym;
 use crate::{Confidence, Finding, Findings, RuleContext};
 
 use deliberate::{is_deliberate, is_probably_meant};
+use named::named;
 
 mod deliberate;
 mod harm;
+mod named;
 
 declare_rule! {
     /// ## What it does
@@ -78,6 +80,8 @@ declare_rule! {
     /// a container cleared on the way out (`close`, `stop`), what is put in bare and only taken out under the lock, what also makes the lock anew, a registry that is only added to and never under a
     /// lock; a store that replaces the value where nobody changes it in steps; what one step takes out and tolerates to find gone; what a function stores before it takes the lock, or leaves outside after it. Helpers named `…_locked`, or documented as called with the lock held, are trusted. What keeps others away by other means
     /// (an event, a protocol) is not seen.
+    /// A lock named after a place (`_clients_lock` for `_clients`) and held at one access at least guards it, whatever the
+    /// others do: there, a change in place or a loop without the lock is reported.
     /// A read that only feeds a log message is none. Shown under `--all` only: two counters that are only added to, read
     /// bare and put together, and what goes into a report (`stats`, `to_dict`); what a decorator does where it is applied to
     /// functions at the top of modules, or what module bodies alone are seen to call.
@@ -102,7 +106,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
             Some(guard) => declared(cx, place, guard),
             None => match cx.program.inferred_guard(place) {
                 Some(guard) => inferred(cx, place, guard),
-                None => one_sided(cx, place),
+                None => one_sided(cx, place).or_else(|| named(cx, place)),
             },
         };
         if let Some(finding) = finding {

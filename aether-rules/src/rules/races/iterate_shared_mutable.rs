@@ -4,7 +4,7 @@ use crate::check_then_act;
 use crate::declare_rule;
 use crate::evidence;
 use crate::facts::{CtxIx, CtxKind, EventKind, Sym, Term};
-use crate::link::{Access, AccessKind, Kind, Place, Sharing, Touch};
+use crate::link::{Access, AccessKind, ClassId, Kind, Place, PlaceRoot, Sharing, Touch};
 use crate::model::{ContainerKind, Role};
 use crate::{Applicability, Confidence, Edit, Finding, Findings, Fix, RuleContext};
 use crate::{qual, sym};
@@ -55,7 +55,9 @@ declare_rule! {
     /// `list(d)`, `tuple(d)`, `sorted(d)`, `d.copy()`, `{**d}` of a built-in container copy in one step and are safe. A list
     /// that others only append to is iterated safely: the loop may or may not see the new elements. Where no thread is
     /// known, a registry that is only added to, and never under a lock, is shown under `--all` only: it is taken to be
-    /// filled while the program is set up.
+    /// filled while the program is set up. A container in a class body is everybody's: where objects of the class walk
+    /// through it and others take elements out in the course of things, no thread need be known. Classes that install
+    /// signal handlers, which live on the main thread, and those of graphical user interfaces are left out of that.
     /// A list from which others only ever take everything (`xs.clear()`) ends a loop early, as if it had come later: shown
     /// under `--all` only, as is, where no thread is known, a loop over a list in a method that closes the object. A variable
     /// of the function a thread runs is one for each run.
@@ -100,7 +102,11 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
         let is_skipped_at_end = matches!(sharing, Sharing::Promised(_)) && check_then_act::is_on_way_out(cx, access);
         let is_harmless =
             is_setup || (container == ContainerKind::List && (only_emptied(cx, place) || is_skipped_at_end));
-        let confidence = if is_harmless { Confidence::Low } else { sharing.confidence() };
+        let confidence = match &sharing {
+            _ if is_harmless => Confidence::Low,
+            Sharing::Possible if is_everybodys(cx, access, disturbs) => Confidence::Medium,
+            sharing => sharing.confidence(),
+        };
         if findings.wants(confidence) {
             findings.report(describe(cx, access, (&sharing, confidence), container, disturbs));
         }
@@ -170,6 +176,37 @@ fn only_emptied(cx: &RuleContext<'_>, place: Place) -> bool {
         AccessKind::Delete(Touch::Element(key)) => key.is_opaque(),
         _ => false,
     })
+}
+
+/// Whether a method of a class installs signal handlers: its object lives on the main thread, which alone may.
+fn takes_signals(cx: &RuleContext<'_>, class: ClassId) -> bool {
+    cx.program.class(class).methods.values().any(|&method| {
+        let (module, local) = cx.program.func_local(method);
+        let facts = &cx.program.module(module).facts;
+        facts.events_of(local).iter().any(|event| match event.kind {
+            EventKind::Call(call) => cx.program.library_callee(module, call) == Some(qual!("signal.signal")),
+            _ => false,
+        })
+    })
+}
+
+/// Whether all objects of a class work on one container, some of them walking through it while others take elements out:
+/// two threads need not even know of one object to meet.
+fn is_everybodys(cx: &RuleContext<'_>, access: &Access, disturbs: impl Fn(&Access) -> bool) -> bool {
+    let PlaceRoot::ClassAttr(class, _) = access.place.root else { return false };
+    if cx.program.is_graphical(access.module) || takes_signals(cx, class) {
+        return false;
+    }
+    let is_daily = |other: &Access| {
+        !cx.program.runs_at_import(other.function)
+            && !cx.program.is_setup(other.function)
+            && !cx.program.function(other.function).flags.is_classmethod
+            && !check_then_act::is_lifecycle(cx, other)
+            && !check_then_act::is_on_way_out(cx, other)
+            && cx.program.class_of(other.function).is_some_and(|of| cx.program.class(of).mro.contains(&class))
+    };
+    let mut others = cx.program.accesses(access.place).iter().filter(|other| other.function != access.function);
+    is_daily(access) && others.any(|other| disturbs(other) && check_then_act::removes(other) && is_daily(other))
 }
 
 /// Whether somebody in another function changes the container with no lock in common.

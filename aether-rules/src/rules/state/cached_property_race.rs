@@ -3,11 +3,11 @@
 use super::lru_cache_once::{is_warmed_up, made_worth, makes_value};
 use crate::declare_rule;
 use crate::evidence;
-use crate::facts::{EventKind, FuncIx, Term, TermId};
+use crate::facts::{EventKind, FuncIx, Term, TermId, VarIx};
 use crate::finding::{Evidence, EvidenceRole};
 use crate::link::{FuncId, Kind, PlaceRoot, ThreadOf, Worth};
-use crate::qual;
 use crate::{Confidence, Finding, Findings, RuleContext};
+use crate::{qual, sym};
 
 declare_rule! {
     /// ## What it does
@@ -56,7 +56,8 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// Reported only where known threads read it. A value made by another function is not recognised; a pure value may be
+    /// Reported only where known threads read it. A descriptor of the program's own that stores in the object what its
+    /// getter makes, with no lock around, is shown under `--all` only: most getters make the same twice. A value made by another function is not recognised; a pure value may be
     /// computed twice without harm, and an object that never changes once it is made is shown under `--all` only.
     ///
     /// ## References
@@ -70,6 +71,9 @@ declare_rule! {
 
 fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     for (local, function) in cx.functions() {
+        if let Some(finding) = descriptor(cx, local, function).filter(|finding| findings.wants(finding.confidence)) {
+            findings.report(finding);
+        }
         let Some(decorator) = cached_property(cx, local) else { continue };
         let confidence = match made_worth(cx, local) {
             Some(Worth::Object) if makes_value(cx, local) && !changes_shared(cx, local) => Confidence::Low,
@@ -84,6 +88,45 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
             findings.report(describe(cx, (local, function), decorator, (thread, confidence)));
         }
     }
+}
+
+/// A descriptor of the program's own that stores what its getter makes in the object, with no lock around. Most getters
+/// make the same twice.
+fn descriptor(cx: &RuleContext<'_>, local: FuncIx, function: FuncId) -> Option<Finding> {
+    let facts = cx.facts();
+    let declaration = &facts.functions[local.index()];
+    let [own, object, ..] = &declaration.params[..] else { return None };
+    if declaration.name != sym!("__get__") || declaration.class.is_none() {
+        return None;
+    }
+    let is_var = |term: TermId, var: VarIx| facts.var_of(term) == Some(var);
+    let is_dict = |term: TermId| matches!(facts.terms.get(term), Term::Attr(base, name) if name == sym!("__dict__") && is_var(base, object.var));
+    let is_kept = |term: TermId| {
+        is_dict(term)
+            || facts.var_of(term).is_some_and(|var| facts.vars[var.index()].values.iter().any(|&value| is_dict(value)))
+    };
+    let (_, made) = cx.events(local).find(|(_, event)| match event.kind {
+        EventKind::Call(call) => {
+            let of_own = matches!(facts.terms.get(facts.calls[call.index()].callee), Term::Attr(base, _) if is_var(base, own.var));
+            of_own && facts.args_of(call).iter().any(|arg| is_var(arg.value, object.var))
+        }
+        _ => false,
+    })?;
+    let (at, stored) = cx.events(local).find(|(_, event)| match event.kind {
+        EventKind::Store(target, _) => matches!(facts.terms.get(target), Term::Item(base, _) if is_kept(base)),
+        _ => false,
+    })?;
+    if !cx.program.held(cx.module, function, at).is_empty() {
+        return None;
+    }
+    let name = cx.program.function_name(function);
+    Some(
+        Finding::new(cx.span(stored.range), Confidence::Low, format!("`{name}` may run a getter once per thread"))
+            .label("stored without a lock around the getter and this")
+            .evidence(Evidence::new(EvidenceRole::OtherAccess, cx.span(made.range), "the value is made here"))
+            .note("all builds: two threads that read the attribute first both run the getter")
+            .help("hold a lock around a second look, the getter and the store"),
+    )
 }
 
 fn cached_property(cx: &RuleContext<'_>, function: FuncIx) -> Option<TermId> {

@@ -51,6 +51,11 @@ declare_rule! {
     /// Making an immutable value, a module or a compiled pattern twice does no harm: shown under `--all` only. So are,
     /// where no thread is known, containers that are never changed once made (with threads known too, if they are filled before they are stored), flags, and values that may be computed alike;
     /// and so are flags that collapse requests (somebody else puts them back), and what module level makes at import.
+    /// Two kinds of lazy values are reported without any sign of threads, as they are wrong for every second thread, whoever
+    /// starts it: a global, or an attribute of an object that its module makes for everybody, that is visible before what it
+    /// announces is complete, in a function that goes on to rely on it; and what the documentation promises to be made
+    /// "only once". Functions that set up a program (`configure`, `patch`, `init…`) and modules of a graphical user interface
+    /// are left out of that.
     /// Where the other thread sets the value in any case, without a test, nothing is made twice: `--all` only.
     /// A flag that only keeps a message or an `atexit` hook from being repeated, a value that is also replaced for other reasons (expired,
     /// closed), objects that never change once made, and functions whose callers all hold a lock: `--all` only.
@@ -83,7 +88,11 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
         return None;
     }
     let sharing = cx.program.stale_sharing(act, |other| check_then_act::stores_value(cx, other))?;
-    let hazard = Hazard::new(cx, act, lazy.check, sharing);
+    let mut hazard = Hazard::new(cx, act, lazy.check, sharing);
+    let is_wrong_alone = is_shown_half_made(cx, act, &lazy) || check_then_act::is_promised_once(cx, act);
+    if matches!(hazard.sharing, Sharing::Possible) && is_wrong_alone {
+        hazard.confidence = Confidence::Medium;
+    }
     let most = believable(cx, act, &lazy, &hazard.sharing)?;
     // One thread sets what is missing, the other sets it in any case: nothing is made twice.
     let both_test = |other: &Access| cx.program.checks(other).iter().any(check_then_act::asks_for_value);
@@ -98,6 +107,53 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
         check_then_act::is_made_at_import(cx, act) || (!is_proven && check_then_act::is_called_at_import(cx, act));
     let most = if is_global && at_import { Confidence::Low } else { most };
     Some(hazard.at_most(most))
+}
+
+/// Whether a global of the module is there for everybody before the work it announces is done: every second thread goes
+/// on without it, whoever starts that thread. What configures a program is called once, before there are any.
+fn is_shown_half_made(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy) -> bool {
+    let is_everybodys = match act.place.root {
+        PlaceRoot::Global(..) => true,
+        PlaceRoot::Attr(class, _) => cx.program.has_global_object(class),
+        _ => false,
+    };
+    is_everybodys
+        && !cx.program.is_graphical(act.module)
+        && !check_then_act::is_lifecycle(cx, act)
+        && !check_then_act::sets_up(cx, act)
+        && check_then_act::built_afterwards(cx, act, lazy).is_some()
+        && goes_on(cx, act, lazy)
+        && !is_taken_back(cx, act)
+}
+
+/// Whether a function goes on, where it finds the value there, to something that relies on it: it returns a value, or
+/// calls something. One that only sets up (`if patched: return`) is called for that, and by whoever starts the program.
+fn goes_on(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy) -> bool {
+    let facts = &cx.program.module(act.module).facts;
+    let (_, local) = cx.program.func_local(act.function);
+    let events = facts.functions[local.index()].events.clone();
+    let mut later = (lazy.check.event.0 + 1..events.end).map(|index| facts.events[index as usize]);
+    later.any(|event| match event.kind {
+        EventKind::Return(value) => {
+            let gives = !value.is_opaque() && !matches!(facts.terms.get(value), Term::Const(_));
+            gives && !facts.ctx_within(event.ctx, lazy.check.branch)
+        }
+        // After what is done once, not instead of it.
+        EventKind::Call(call) => {
+            event.ctx != lazy.check.branch
+                && facts.ctx_within(lazy.check.branch, event.ctx)
+                && !check_then_act::tells(cx, act, call)
+        }
+        _ => false,
+    })
+}
+
+/// Whether the function that stores a value takes it back later: a mark that it is at work.
+fn is_taken_back(cx: &RuleContext<'_>, act: &Access) -> bool {
+    cx.program.accesses(act.place).iter().any(|other| {
+        let is_after = other.function == act.function && other.event > act.event;
+        is_after && matches!(other.kind, AccessKind::Write(Touch::Whole, _) | AccessKind::Delete(Touch::Whole))
+    })
 }
 
 /// Whether a flag asks for work rather than say that it was done: somebody else puts it back in the course of things.
@@ -137,7 +193,8 @@ fn believable(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy, sharing: &Sharing
     }
     let harmless = match cx.program.worth(act.module, lazy.value) {
         // What is computed twice is computed alike, as far as anybody knows.
-        Worth::Nothing | Worth::Same | Worth::Unknown => true,
+        Worth::Unknown => is_proven || !check_then_act::is_promised_once(cx, act),
+        Worth::Nothing | Worth::Same => true,
         Worth::Container => {
             !(is_changed(cx, act.place) || (is_proven && is_shown(cx, act) && !is_filled_before(cx, act, lazy)))
         }

@@ -51,7 +51,7 @@ declare_rule! {
     ///
     /// ## Limits
     /// Two equal instances often do no harm: without threads and without a promise of thread safety it is shown under
-    /// `--all` only, except where `C(…)` itself looks up instances by key or hands out one that is not complete and that
+    /// `--all` only, except where documentation promises that it is made "only once", and where `C(…)` itself looks up instances by key or hands out one that is not complete and that
     /// changes later. So is
     /// an instance that module level makes at import, one of a class whose methods are coroutines for the most part, and one
     /// for each thread or event loop.
@@ -88,7 +88,7 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
         return Some(hazard.at_most(Confidence::Low));
     }
     let is_elsewhere = || is_promised_by_its_shape(cx, act, check) && !is_of_loop(cx, act);
-    if matches!(hazard.sharing, Sharing::Possible) && is_elsewhere() {
+    if matches!(hazard.sharing, Sharing::Possible) && (is_elsewhere() || check_then_act::is_promised_once(cx, act)) {
         hazard.confidence = Confidence::Medium;
     }
     Some(if check_then_act::is_made_at_import(cx, act) { hazard.at_most(Confidence::Low) } else { hazard })
