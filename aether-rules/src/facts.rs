@@ -177,6 +177,8 @@ pub struct Class {
     pub owner: FuncIx,
     /// What its documentation says about threads.
     pub thread_safety: ThreadSafety,
+    /// Whether its documentation says that it stands in for something while tests run.
+    pub is_stand_in: bool,
 }
 
 /// A call.
