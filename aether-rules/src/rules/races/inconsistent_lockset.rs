@@ -76,7 +76,7 @@ declare_rule! {
     /// under `--all` only: what a method stores that sets the object up (`configure`, `open`), where no thread is known to
     /// come there, a setter that does nothing else, a mark that is only ever `True` or `False`, `None` stored or
     /// a container cleared on the way out (`close`, `stop`), what is put in bare and only taken out under the lock, what also makes the lock anew, a registry that is only added to and never under a
-    /// lock; a store that replaces the value where nobody changes it in steps, or one of an element beside another plain store of one; what one step takes out and tolerates to find gone; what a function stores before it takes the lock, or leaves outside after it. Helpers named `…_locked`, or documented as called with the lock held, are trusted. What keeps others away by other means
+    /// lock; a store that replaces the value where nobody changes it in steps, or one of an element beside another plain store of one; a store of a caught exception; what one step takes out and tolerates to find gone; what a function stores before it takes the lock, or leaves outside after it. Helpers named `…_locked`, or documented as called with the lock held, are trusted. What keeps others away by other means
     /// (an event, a protocol) is not seen.
     /// A read that only feeds a log message is none. Shown under `--all` only: two counters that are only added to, read
     /// bare and put together, and what goes into a report (`stats`, `to_dict`); what a decorator does where it is applied to

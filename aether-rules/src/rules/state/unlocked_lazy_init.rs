@@ -2,10 +2,10 @@
 
 use crate::check_then_act::{self, Hazard, Lazy};
 use crate::declare_rule;
-use crate::facts::{Arm, Const, Ctx, CtxKind, EventKind, ModuleFacts, Qual, Sym, Term, TermId};
+use crate::facts::{Arm, Const, Ctx, CtxKind, EventKind, ModuleFacts, Sym, Term, TermId};
 use crate::link::{Access, AccessKind, CallSite, Certainty, Kind, Place, PlaceRoot, Receiver, Sharing, Touch, Worth};
 use crate::model::Role;
-use crate::{Confidence, Finding, Findings, RuleContext, qual, sym};
+use crate::{Confidence, Finding, Findings, RuleContext, sym};
 
 declare_rule! {
     /// ## What it does
@@ -137,7 +137,7 @@ fn believable(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy, sharing: &Sharing
         });
     }
     // Which of two errors is kept does not matter: each is why it failed.
-    if is_error(cx, act, lazy.value, 0) || is_made_at_setup(cx, act) {
+    if check_then_act::is_error(cx, act, lazy.value) || is_made_at_setup(cx, act) {
         return Some(Confidence::Low);
     }
     // Whoever replaces it for other reasons, too, keeps nothing that must be the only one.
@@ -154,26 +154,6 @@ fn believable(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy, sharing: &Sharing
     };
     Some(if harmless { Confidence::Low } else { Confidence::High })
 }
-
-/// Whether a value is an exception that was caught, or a parameter that is one by its annotation.
-fn is_error(cx: &RuleContext<'_>, act: &Access, value: TermId, depth: usize) -> bool {
-    const MAX_DEPTH: usize = 3;
-    let facts = &cx.program.module(act.module).facts;
-    let inner = |value: TermId| depth < MAX_DEPTH && is_error(cx, act, value, depth + 1);
-    match facts.terms.get(value) {
-        Term::Caught(_) => true,
-        // `self.error or error`
-        Term::Or(first, other) => first.same(act.term) && inner(other),
-        Term::Name(_) => facts.var_of(value).is_some_and(|var| {
-            let values = &facts.vars[var.index()].values;
-            !values.is_empty() && values.iter().all(|&value| inner(value))
-        }),
-        _ => matches!(cx.program.kind(act.module, value), Kind::Object(class) if ERRORS.contains(&class)),
-    }
-}
-
-/// What exceptions are called where their class is not known better.
-const ERRORS: [Qual; 3] = [qual!("builtins.exception"), qual!("builtins.Exception"), qual!("builtins.BaseException")];
 
 /// Whether the constructor has called the function by the time anybody else can, and only the end of the object takes the
 /// value away again.
