@@ -20,7 +20,7 @@ use super::locks::LockId;
 use super::places::{Place, PlaceRoot};
 use super::program::Program;
 use crate::facts::{ClassIx, EventKind, Sym, Term, ThreadSafety};
-use crate::model::Role;
+use crate::model::{LockKind, Role};
 use crate::source::Span;
 use crate::sym;
 
@@ -206,7 +206,8 @@ fn is_lock_itself(program: &Program, class: ClassId) -> bool {
         _ => false,
     };
     // One that tries, and takes several steps, is known by what its `release` gives back.
-    let takes = !program.left_held(acquire, 0).is_empty() || !program.given_up(release).is_empty();
+    let is_exclusive = |&lock: &LockId| program.lock(lock).kind != LockKind::Semaphore;
+    let takes = !program.left_held(acquire, 0).is_empty() || program.given_up(release).iter().any(is_exclusive);
     takes && facts.events_of(local).iter().any(keeps_account)
 }
 

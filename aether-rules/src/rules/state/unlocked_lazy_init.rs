@@ -200,7 +200,7 @@ fn is_asked_again(cx: &RuleContext<'_>, facts: &ModuleFacts, test: TermId, act: 
 fn raises_otherwise(facts: &ModuleFacts, test: TermId, arm: Arm) -> bool {
     let is_other = |ctx: &Ctx| matches!(ctx.kind, CtxKind::Branch(same, other) if same.same(test) && other != arm);
     let mut raised = facts.events.iter().filter(|event| matches!(event.kind, EventKind::Raise(_)));
-    raised.any(|event| facts.ctx_chain(event.ctx).any(|(_, ctx)| is_other(&ctx)))
+    raised.any(|event| facts.ctx_chain(event.ctx).any(|(_, ctx)| is_other(ctx)))
 }
 
 /// The names of the attributes in a term.
