@@ -12,11 +12,13 @@ use crate::sym;
 use crate::{Finding, Findings, RuleContext};
 
 mod alike;
+mod error;
 mod harm;
 mod own_key;
 mod singleton;
 
 pub(crate) use alike::worth_of_new;
+pub(crate) use error::is_error;
 pub(crate) use harm::{
     callers_exclude, callers_lock, changes_once_made, does_harm, does_work, is_called_at_import, is_told, tells,
 };

@@ -181,6 +181,8 @@ pub struct Class {
     pub thread_safety: ThreadSafety,
     /// Whether its documentation promises that something happens only once.
     pub is_once: bool,
+    /// Whether its documentation says that it stands in for something while tests run.
+    pub is_stand_in: bool,
 }
 
 /// A call.

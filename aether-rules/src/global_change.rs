@@ -83,6 +83,11 @@ fn direct(program: &Program, module: ModuleId, function: FuncIx, event: &Event) 
         _ => term,
     };
     let (term, how) = match event.kind {
+        EventKind::Store(term, _) | EventKind::Augment(term, _) | EventKind::Delete(term)
+            if is_instance_attribute(program, module, function, term) =>
+        {
+            return None;
+        }
         EventKind::Store(term, value) => (container(term), How::Bound(value)),
         EventKind::Augment(term, _) | EventKind::Delete(term) => (container(term), How::Other),
         EventKind::Call(call) => {
@@ -94,6 +99,17 @@ fn direct(program: &Program, module: ModuleId, function: FuncIx, event: &Event) 
         _ => return None,
     };
     global_place(program, module, function, term).map(|place| (place, how))
+}
+
+/// Whether a term is an attribute of one object that some name of the function holds: what is stored there is this
+/// object's own, even where the class has an attribute of that name.
+fn is_instance_attribute(program: &Program, module: ModuleId, function: FuncIx, term: TermId) -> bool {
+    let facts = &program.module(module).facts;
+    let Term::Attr(base, _) = facts.terms.get(term) else { return false };
+    let is_local = facts.var_of(base).is_some_and(|var| matches!(facts.var_scope(var), ScopeKind::Function(_)));
+    is_local
+        && matches!(program.kind(module, base), Kind::Instance(_))
+        && global_place(program, module, function, base).is_none()
 }
 
 /// The global a term denotes, unless it is confined to a thread.

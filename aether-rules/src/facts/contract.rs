@@ -116,6 +116,27 @@ const FOR_TESTS: &[&str] = &[
     "exclusively for testing",
 ];
 
+/// Whether the docstring of a class says that it stands in for something while tests run: "A mock of the server for tests."
+pub(super) fn is_stand_in(body: &[Stmt]) -> bool {
+    docstring(body).is_some_and(says_stand_in)
+}
+
+fn says_stand_in(text: &str) -> bool {
+    const NAMES: &[&str] = &["mock", "fake", "dummy", "stub"];
+    // Most docstrings never speak of tests, and need no second look.
+    if !text.contains("test") {
+        return false;
+    }
+    let text = text.to_ascii_lowercase();
+    let first = text.split_once("\n\n").map_or(&*text, |(first, _)| first);
+    let mut words = first.split(|letter: char| !letter.is_alphanumeric());
+    says_for_tests(first)
+        || (words.clone().any(|word| NAMES.contains(&word)) && words.any(|word| TESTS.contains(&word)))
+}
+
+/// What is done with a stand-in.
+const TESTS: &[&str] = &["test", "tests", "testing", "unittest", "unittests"];
+
 fn says_for_tests(text: &str) -> bool {
     // Most docstrings never speak of tests, and need no second look.
     if !text.contains("test") {
@@ -217,6 +238,8 @@ mod tests {
         assert!(says_for_tests("Clear everything. This should only be used for testing."));
         assert!(says_for_tests("Resets the cache\n    (for testing\n    purposes only)."));
         assert!(!says_for_tests("Tests whether the cache is empty."));
+        assert!(says_stand_in("A mock database that can be used\n    for testing the client."));
+        assert!(!says_stand_in("Asks the stub.") && !says_stand_in("Tests the table."));
         assert!(is_for_tests("_reset_cache_for_testing", &[]));
         assert!(!is_for_tests("reset", &[]));
     }

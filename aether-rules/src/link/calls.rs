@@ -143,6 +143,7 @@ fn callee_of(program: &Program, module: ModuleId, call: CallIx) -> Callee {
     let function = facts.function_of_ctx(call.ctx);
     let receiver = || match facts.terms.get(call.callee) {
         Term::Attr(base, _) => program.receiver(module, function, base),
+        Term::Name(_) => receiver_of_bound(program, module, function, call.callee),
         _ => Receiver::Own,
     };
     // `Base.close(self)`: the object is the first argument.
@@ -168,6 +169,21 @@ fn callee_of(program: &Program, module: ModuleId, call: CallIx) -> Callee {
             _ => Callee::Opaque,
         },
         _ => Callee::Opaque,
+    }
+}
+
+/// Whose a method is that a name holds: `append = text.append`.
+fn receiver_of_bound(program: &Program, module: ModuleId, function: FuncIx, name: TermId) -> Receiver {
+    let facts = &program.modules[module.index()].facts;
+    let values = facts.var_of(name).map_or(&[][..], |var| &facts.vars[var.index()].values[..]);
+    let of_value = |&value: &TermId| match facts.terms.get(value) {
+        Term::Attr(base, _) => Some(program.receiver(module, function, base)),
+        _ => None,
+    };
+    let receivers: Option<Vec<Receiver>> = values.iter().map(of_value).collect();
+    match receivers.as_deref() {
+        Some([first, rest @ ..]) if rest.iter().all(|other| other == first) => *first,
+        _ => Receiver::Own,
     }
 }
 

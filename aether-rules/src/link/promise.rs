@@ -8,6 +8,7 @@
 
 mod guard;
 mod gui;
+mod purpose;
 
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -19,7 +20,7 @@ use super::locks::LockId;
 use super::places::{Place, PlaceRoot};
 use super::program::Program;
 use crate::facts::{ClassIx, EventKind, Sym, Term, ThreadSafety};
-use crate::model::Role;
+use crate::model::{LockKind, Role};
 use crate::source::Span;
 use crate::sym;
 
@@ -193,7 +194,7 @@ fn is_made_in_body(program: &Program, class: ClassId, name: Sym) -> bool {
 /// Whether a class *is* a lock: its `acquire` returns with another one taken, and keeps account of who has it.
 fn is_lock_itself(program: &Program, class: ClassId) -> bool {
     let methods = &program.class(class).methods;
-    let (Some(&acquire), true) = (methods.get(&sym!("acquire")), methods.contains_key(&sym!("release"))) else {
+    let (Some(&acquire), Some(&release)) = (methods.get(&sym!("acquire")), methods.get(&sym!("release"))) else {
         return false;
     };
     let (module, local) = program.func_local(acquire);
@@ -204,7 +205,10 @@ fn is_lock_itself(program: &Program, class: ClassId) -> bool {
         }
         _ => false,
     };
-    !program.left_held(acquire, 0).is_empty() && facts.events_of(local).iter().any(keeps_account)
+    // One that tries, and takes several steps, is known by what its `release` gives back.
+    let is_exclusive = |&lock: &LockId| program.lock(lock).kind != LockKind::Semaphore;
+    let takes = !program.left_held(acquire, 0).is_empty() || program.given_up(release).iter().any(is_exclusive);
+    takes && facts.events_of(local).iter().any(keeps_account)
 }
 
 /// Finds the attributes that a lock has to do with: they are changed under one, or used together with such an attribute.
@@ -327,6 +331,7 @@ impl Program {
     /// Why the owner of a place is taken to promise thread safety for it, if it is.
     pub fn promise_of(&self, place: Place) -> Option<Promise> {
         match (place.root, self.owner_promise(place)) {
+            (PlaceRoot::Attr(class, _), Some(Promise::OwnsLock(_))) if !self.is_own_attribute(class, place) => None,
             (PlaceRoot::Attr(class, _), Some(Promise::OwnsLock(_))) if !self.promises.covered.contains(&place) => {
                 self.promises.classes.get(class.index()).and_then(|promise| promise.objects_whole)
             }

@@ -28,15 +28,26 @@ impl Program {
         self.goes_to(site, RUNNERS)
     }
 
-    /// Whether what a call makes is the first argument of one of some library calls.
+    /// Whether what a call makes is the first argument of one of some library calls, at once or under a local name that
+    /// holds nothing else there.
     fn goes_to(&self, site: &CallSite, takers: &[Qual]) -> bool {
         let (module, local) = self.func_local(site.caller);
         let facts = &self.module(module).facts;
         let EventKind::Call(made) = facts.events[site.event.index()].kind else { return false };
         facts.events_of(local).iter().any(|event| match event.kind {
             EventKind::Call(run) => {
-                let takes = facts.positional(run, 0).is_some_and(|arg| facts.terms.get(arg.value) == Term::Call(made));
-                takes && self.library_callee(module, run).is_some_and(|name| takers.contains(&name))
+                let takes = |value| {
+                    let is_made = |value| facts.terms.get(value) == Term::Call(made);
+                    // A name that is used again and again holds such coroutines each time.
+                    let holds = || {
+                        facts
+                            .var_of(value)
+                            .is_some_and(|var| facts.vars[var.index()].values.iter().any(|&value| is_made(value)))
+                    };
+                    is_made(value) || holds()
+                };
+                facts.positional(run, 0).is_some_and(|arg| takes(arg.value))
+                    && self.library_callee(module, run).is_some_and(|name| takers.contains(&name))
             }
             _ => false,
         })

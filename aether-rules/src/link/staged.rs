@@ -25,7 +25,7 @@ impl Program {
     pub fn is_for_tests(&self, module: ModuleId, range: TextRange) -> bool {
         let facts = &self.module(module).facts;
         let mut around = facts.classes.iter().filter(|class| class.range.contains_range(range));
-        if self.helps_tests(module) || around.any(|class| is_stand_in(facts.name(class.name))) {
+        if self.helps_tests(module) || around.any(|class| class.is_stand_in || is_stand_in(facts.name(class.name))) {
             return true;
         }
         let functions = self.module(module).facts.functions.iter().enumerate().skip(1);
@@ -66,9 +66,11 @@ impl Program {
 /// `MockServer`, `_FakeClient`: a class that stands in for another one while tests run.
 fn is_stand_in(class: &str) -> bool {
     let name = class.trim_start_matches('_');
-    ["Mock", "Fake", "Stub"]
-        .iter()
-        .any(|word| name.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_uppercase)))
+    let ends = |rest: &str| rest.is_empty() || rest.starts_with(char::is_uppercase);
+    // A stub at the end of a name is the client's half of a remote call.
+    let is_led = |word: &str| name.strip_prefix(word).is_some_and(ends);
+    let has = |word: &str| name.match_indices(word).any(|(at, _)| ends(&name[at + word.len()..]));
+    is_led("Stub") || has("Mock") || has("Fake")
 }
 
 /// The folders of a path, outermost first.
@@ -92,7 +94,8 @@ mod tests {
     #[test]
     fn stand_ins_are_told_by_a_whole_word() {
         assert!(is_stand_in("MockServer") && is_stand_in("_Fake") && is_stand_in("StubRPC"));
-        assert!(!is_stand_in("Mockingbird") && !is_stand_in("ServerMock") && !is_stand_in("Fakes"));
+        assert!(is_stand_in("ServerMock") && is_stand_in("GrpcMockServer"));
+        assert!(!is_stand_in("Mockingbird") && !is_stand_in("Fakes") && !is_stand_in("GreeterStub"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use ruff_python_ast as ast;
 
 use super::{Builder, promise};
-use crate::facts::{Class, ClassIx, ScopeKind, Term, TermId};
+use crate::facts::{Class, ClassIx, ScopeKind, Term, TermId, contract};
 
 impl Builder {
     pub(super) fn class_def(&mut self, def: &ast::StmtClassDef) {
@@ -37,7 +37,8 @@ impl Builder {
             methods: Vec::new(),
             owner,
             thread_safety: promise::of_class(&def.body, def.name.as_str()),
-            is_once: super::super::contract::is_once(&def.body),
+            is_once: contract::is_once(&def.body),
+            is_stand_in: contract::is_stand_in(&def.body),
         });
         let value = self.term(Term::Class(class));
         self.bind(&def.name.id, def.name.range, value);

@@ -1,7 +1,7 @@
 //! `AET501`: a coroutine, or what it calls, keeps the loop's thread waiting.
 
 use crate::declare_rule;
-use crate::facts::{CallIx, Const, CtxIx, CtxKind, EventKind, ModuleFacts, Sym, Term, TermId};
+use crate::facts::{CallIx, Const, CtxIx, CtxKind, EventKind, ModuleFacts, Qual, Sym, Term, TermId};
 use crate::link::{Callee, Kind, ModuleId, Program, Receiver};
 use crate::model::{Blocking, Role};
 use crate::on_loop::{self, OnLoop, Site};
@@ -53,7 +53,7 @@ declare_rule! {
     /// Only calls known to wait are reported: an unknown client's methods are not, long computations are not, and
     /// neither are files. Joining a thread that the coroutine has awaited something with since it started it is shown
     /// with `--all`, and so is a coroutine for which a thread of its own runs a loop, and which starts no task.
-    /// So are a process that is only asked for its `--version`, a checkout that is asked for its branch, and the
+    /// So are a call after which the process ends (`sys.exit`), a process that is only asked for its `--version`, a checkout that is asked for its branch, and the
     /// coroutines of a command line (`cli`, `commands`, `__main__`), whose user waits for nothing else; and a call in the
     /// other arm of a test whose first arm awaits (`if self.is_async: await … else: …`). `with lock:` around a few statements is accepted. Through functions a call is reported once
     /// per module, and only with `--all` if a parameter or a mode on the way decides whether it is made. A branch that a
@@ -77,6 +77,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     for found in on_loop::calls_on_loop(cx, &|site| waits(program, site).is_some()) {
         let is_harmless = overlaps_an_await(program, found.site)
             || is_quick(program, found.site)
+            || is_last(program, found.site)
             || usage::is_command_line(program, cx.module)
             || on_loop::has_loop_to_itself(program, found.entry.function);
         let confidence = if is_harmless { Confidence::Low } else { found.confidence() };
@@ -87,6 +88,22 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
             findings.report(describe(cx, &found, blocking, confidence));
         }
     }
+}
+
+/// Whether the process ends right after the call: `time.sleep(1)`, `sys.exit(2)`. Nothing waits for the loop any more.
+fn is_last(program: &Program, site: Site) -> bool {
+    const EXITS: [Qual; 4] = [qual!("sys.exit"), qual!("os._exit"), qual!("builtins.exit"), qual!("builtins.quit")];
+    let (_, function) = program.func_local(site.function);
+    let facts = &program.module(site.module).facts;
+    let ctx = facts.calls[site.call.index()].ctx;
+    let after = facts.events_of(function).iter().skip_while(|event| event.kind != EventKind::Call(site.call)).skip(1);
+    after.take_while(|event| event.kind != EventKind::Await).any(|event| match event.kind {
+        EventKind::Call(call) => {
+            facts.ctx_within(ctx, event.ctx)
+                && program.library_callee(site.module, call).is_some_and(|name| EXITS.contains(&name))
+        }
+        _ => false,
+    })
 }
 
 /// Whether a process is only asked for its version, or a checkout for its name: it is done in milliseconds, or not there.

@@ -1,8 +1,10 @@
 //! `AET901`: a comment that trusts the GIL.
 
 use crate::declare_rule;
-use crate::facts::CommentKind;
-use crate::{Confidence, Finding, Findings, RuleContext};
+use crate::facts::{Comment, CommentKind, Const, CtxKind, Event, EventKind, FuncIx, Term, TermId};
+use crate::link::{AccessKind, Touch};
+use crate::model::Role;
+use crate::{Confidence, Finding, Findings, RuleContext, qual};
 
 declare_rule! {
     /// ## What it does
@@ -36,7 +38,8 @@ declare_rule! {
     /// English phrases only, one sentence at a time. Remarks about releasing or holding the GIL are fine, and so are those
     /// that say it does not protect. A claim quoted to be refuted in the next sentence is reported; a claim that
     /// does not name the GIL is not. A claim about one step that is atomic without the GIL, too (a reference read, an
-    /// `append`, a `copy()`), and one that calls the loss acceptable, are shown under `--all` only. Docstrings are not read.
+    /// `append`, a `copy()`), and one that calls the loss acceptable, are shown under `--all` only. So are claims above a
+    /// statement that makes or takes a lock, makes an `itertools.count`, or sets a flag that is only ever set to constants. Docstrings are not read.
     ///
     /// ## References
     /// - [What is the global interpreter lock?](https://docs.python.org/3/glossary.html#term-global-interpreter-lock)
@@ -145,7 +148,8 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
     for comment in &cx.facts().comments {
         let CommentKind::Gil { sentence } = &comment.kind else { continue };
         if is_claim(sentence) && sentence != last {
-            let confidence = if asks_little(sentence) { Confidence::Low } else { Confidence::High };
+            let is_little = asks_little(sentence) || stands_at_one_step(cx, comment);
+            let confidence = if is_little { Confidence::Low } else { Confidence::High };
             findings.report(
                 Finding::new(cx.span(comment.range), confidence, "this comment trusts the GIL to protect data")
                     .label("the GIL changes hands between any two bytecodes, and free-threaded builds have none")
@@ -155,6 +159,68 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
         }
         last = sentence;
     }
+}
+
+/// Whether the statement below a comment needs no GIL: it makes or takes a lock, makes an iterator that counts, or sets a
+/// flag that nobody ever changes in steps.
+fn stands_at_one_step(cx: &RuleContext<'_>, comment: &Comment) -> bool {
+    let facts = cx.facts();
+    let end = comment.range.end();
+    let starts = facts.events.iter().map(|event| event.range.start()).filter(|&start| start > end);
+    let Some(next) = starts.min().filter(|_| comment.own_line) else { return false };
+    let takes_lock = facts.ctxs.iter().any(|ctx| {
+        let is_next = ctx.range.start() > end && ctx.range.start() <= next;
+        is_next && matches!(ctx.kind, CtxKind::With(term, _) if is_lock(cx, term))
+    });
+    let mut below: Vec<&Event> = facts
+        .events
+        .iter()
+        .filter(|event| event.range.start() >= next && matches!(event.kind, EventKind::Store(..) | EventKind::Call(_)))
+        .collect();
+    below.sort_by_key(|event| event.range.start());
+    // The lock often stands below what it guards.
+    let makes_lock = below.iter().take(3).any(|event| match event.kind {
+        EventKind::Store(_, value) => is_lock(cx, value),
+        EventKind::Call(call) => {
+            let made = cx.program.library_callee(cx.module, call);
+            matches!(made.and_then(crate::model::role_of), Some(Role::Lock(_)))
+        }
+        _ => false,
+    });
+    let is_one_step = || match below.first().map(|event| (event.range.start() == next, event.kind, event.ctx)) {
+        Some((true, EventKind::Store(target, value), ctx)) => {
+            counts(cx, value) || is_flag(cx, facts.ctxs[ctx.index()].function, target, value)
+        }
+        _ => false,
+    };
+    takes_lock || makes_lock || is_one_step()
+}
+
+fn is_lock(cx: &RuleContext<'_>, term: TermId) -> bool {
+    matches!(cx.program.role(cx.program.kind(cx.module, term)), Some(Role::Lock(_)))
+}
+
+/// `itertools.count()`: its `next` is one step on every build.
+fn counts(cx: &RuleContext<'_>, value: TermId) -> bool {
+    match cx.facts().terms.get(value) {
+        Term::Call(call) => cx.program.library_callee(cx.module, call) == Some(qual!("itertools.count")),
+        _ => false,
+    }
+}
+
+/// Whether a place is set to constants, and nothing else is ever done to it but read it.
+fn is_flag(cx: &RuleContext<'_>, function: FuncIx, target: TermId, value: TermId) -> bool {
+    let is_constant = |module, value| {
+        let terms = &cx.program.module(module).facts.terms;
+        matches!(terms.get(value), Term::Const(Const::True | Const::False | Const::None))
+    };
+    let Some((place, _)) = cx.program.place(cx.module, function, target) else { return false };
+    is_constant(cx.module, value)
+        && cx.program.accesses(place).iter().all(|access| match access.kind {
+            AccessKind::Touch(Touch::Whole) => true,
+            AccessKind::Write(Touch::Whole, value) => is_constant(access.module, value),
+            _ => false,
+        })
 }
 
 /// What one step is called that free-threaded builds take in one go as well.

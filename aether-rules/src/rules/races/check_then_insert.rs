@@ -3,7 +3,7 @@
 use crate::check_then_act::{self, Hazard};
 use crate::declare_rule;
 use crate::facts::{Const, Term, TermId};
-use crate::link::{Access, AccessKind, Answer, Asked, Callee, Place, Sharing, Touch, Worth};
+use crate::link::{Access, AccessKind, Answer, Asked, Callee, Certainty, Place, Sharing, Touch, Worth};
 use crate::model::{Effect, Role};
 use crate::{Confidence, Finding, Findings, RuleContext};
 use crate::{qual, sym};
@@ -63,7 +63,7 @@ declare_rule! {
     /// Keys are the same when they are spelled the same. A check behind another function's return value is not
     /// followed. Storing an immutable value twice does no harm and is shown under `--all` only; so is, where no thread is
     /// known, a value that may be computed twice alike, an object made of the key alone that is never changed, and a container that is made, filled and stored under a lock.
-    /// So are a value made of immutable parts where a name first held what was looked up, an object stored under its own
+    /// So are a value that is stored for other reasons than that it is missing, too (`if overwrite or …`), one made of immutable parts where a name first held what was looked up, an object stored under its own
     /// `id`, and, with threads known too, an object of the program made of the key alone that is never changed. What a
     /// constructor hands to a pool once is one run for each object: it does not meet itself there. An object whose class
     /// derives from a thread-local, or looks up in one what it does not have, is every thread's own.
@@ -107,7 +107,9 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
         }
         Worth::Object => is_made_of_key(cx, act, key, value, &hazard.sharing),
     };
-    let harmless = harmless || is_identity(cx, act, key, value);
+    // What is stored for other reasons, too, may replace what is there: it is not the only one.
+    let is_replacement = check.certainty == Certainty::OneOfSeveral;
+    let harmless = harmless || is_replacement || is_identity(cx, act, key, value);
     Some(if harmless { hazard.at_most(Confidence::Low) } else { hazard })
 }
 

@@ -2,10 +2,10 @@
 
 use crate::check_then_act::{self, Hazard};
 use crate::declare_rule;
-use crate::facts::{EventKind, Qual, Term};
+use crate::facts::{EventKind, Qual, Term, TermId};
 use crate::link::{Access, AccessKind, Answer, Asked, Certainty, Place, Sharing, Touch, Worth};
-use crate::qual;
 use crate::{Confidence, Finding, Findings, RuleContext};
+use crate::{qual, sym};
 
 declare_rule! {
     /// ## What it does
@@ -56,7 +56,9 @@ declare_rule! {
     /// A use is an attribute, a method or an element of the value. What is called or passed on as it is
     /// (`self.callback()`) is not seen, nor is a test behind another function's return value. Where no thread is known,
     /// only a value that is taken away under a lock, and not by `close` and its like, is believed to be meant for several
-    /// threads; the rest is shown under `--all`, and so is what only `shutdown`, `reset` or `reinitialise` take away.
+    /// threads; the rest is shown under `--all`, and so is what only `shutdown`, `reset`, `reinitialise` or a constructor
+    /// that is called again take away, and a use in `__repr__` or `__str__`. A parameter that may be `None`, or `given or
+    /// made`, takes nothing away.
     ///
     /// ## References
     /// - [Thread safety guarantees](https://docs.python.org/3/library/threadsafety.html)
@@ -106,7 +108,13 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
         _ => cx.program.stale_use(act, |other| takes_away(cx, other))?,
     };
     let hazard = Hazard::new(cx, act, check, sharing);
-    Some(if is_believed { hazard } else { hazard.at_most(Confidence::Low) })
+    let is_shown = is_believed && !describes(cx, act);
+    Some(if is_shown { hazard } else { hazard.at_most(Confidence::Low) })
+}
+
+/// Whether an access stands in what describes the object for a person: `__repr__`, `__str__`.
+fn describes(cx: &RuleContext<'_>, act: &Access) -> bool {
+    [sym!("__repr__"), sym!("__str__")].contains(&cx.program.function(act.function).name)
 }
 
 /// Whether an access needs the place to hold a value: an attribute, a method or an element of it is looked up at once.
@@ -141,16 +149,29 @@ fn needs_value(cx: &RuleContext<'_>, act: &Access) -> bool {
 /// Whether an access leaves a place without a value.
 fn takes_away(cx: &RuleContext<'_>, other: &Access) -> bool {
     match other.kind {
-        AccessKind::Write(Touch::Whole, value) => cx.program.worth(other.module, value) == Worth::Nothing,
+        AccessKind::Write(Touch::Whole, value) => {
+            cx.program.worth(other.module, value) == Worth::Nothing && is_nothing(cx, other, value)
+        }
         AccessKind::Delete(Touch::Whole) => true,
         _ => false,
     }
 }
 
+/// Whether a value is seen to be nothing: what a parameter or `given or made` brings is nothing by default at most.
+fn is_nothing(cx: &RuleContext<'_>, other: &Access, value: TermId) -> bool {
+    let facts = &cx.program.module(other.module).facts;
+    let is_given = |value: TermId| matches!(facts.terms.get(value), Term::Param(..) | Term::Or(..));
+    let is_named = || {
+        let named = facts.var_of(value).map(|var| &facts.vars[var.index()].values[..]);
+        named.is_some_and(|values| values.iter().any(|&value| is_given(value)))
+    };
+    !is_given(value) && !is_named()
+}
+
 /// Whether a value is taken away by what nobody calls while the object is in use: `shutdown`, `reset`, `reinitialise`.
 fn is_for_good(cx: &RuleContext<'_>, taker: &Access) -> bool {
     let name = check_then_act::name_of(cx, taker);
-    ["shutdown", "reset", "reinit", "del__", "teardown"]
+    ["shutdown", "reset", "reinit", "init__", "del__", "teardown"]
         .iter()
         .any(|word| name.trim_start_matches('_').starts_with(word))
 }

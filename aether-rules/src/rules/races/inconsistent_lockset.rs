@@ -78,7 +78,7 @@ declare_rule! {
     /// under `--all` only: what a method stores that sets the object up (`configure`, `open`), where no thread is known to
     /// come there, a setter that does nothing else, a mark that is only ever `True` or `False`, `None` stored or
     /// a container cleared on the way out (`close`, `stop`), what is put in bare and only taken out under the lock, what also makes the lock anew, a registry that is only added to and never under a
-    /// lock; a store that replaces the value where nobody changes it in steps; what one step takes out and tolerates to find gone; what a function stores before it takes the lock, or leaves outside after it. Helpers named `…_locked`, or documented as called with the lock held, are trusted. What keeps others away by other means
+    /// lock; a store that replaces the value where nobody changes it in steps, or one of an element beside another plain store of one; a store of a caught exception; what one step takes out and tolerates to find gone; what a function stores before it takes the lock, or leaves outside after it. Helpers named `…_locked`, or documented as called with the lock held, are trusted. What keeps others away by other means
     /// (an event, a protocol) is not seen.
     /// A lock named after a place (`_clients_lock` for `_clients`) and held at one access at least guards it, whatever the
     /// others do: there, a change in place or a loop without the lock is reported.
@@ -209,7 +209,13 @@ fn one_sided(cx: &RuleContext<'_>, place: Place) -> Option<Finding> {
     let is_locked_write = |other: &Access| other.kind.writes() && !cx.program.held_at_access(other).is_empty();
     // Two plain stores leave the one or the other, with a lock or without; one that depends on what was there is none.
     let is_plain = |access: &Access| {
-        let stores = matches!(access.kind, AccessKind::Write(Touch::Whole, _)) && !cx.program.writes_back(access);
+        let is_dict = matches!(cx.program.place_kind(access.place).role(), Some(Role::Container(ContainerKind::Dict)));
+        let is_store = match access.kind {
+            AccessKind::Write(Touch::Whole, _) => true,
+            AccessKind::Write(Touch::Element(_), _) => is_dict,
+            _ => false,
+        };
+        let stores = is_store && !cx.program.writes_back(access);
         stores && cx.program.checks(access).is_empty()
     };
     let mut bare = cx.program.accesses(place).iter().filter(|access| {

@@ -4,7 +4,7 @@ use crate::check_then_act;
 use crate::declare_rule;
 use crate::evidence;
 use crate::facts::{CtxIx, CtxKind, EventKind, Sym, Term};
-use crate::link::{Access, AccessKind, ClassId, Kind, Place, PlaceRoot, Sharing, Touch};
+use crate::link::{Access, AccessKind, ClassId, FuncId, Kind, Place, PlaceRoot, Sharing, Touch};
 use crate::model::{ContainerKind, Role};
 use crate::{Applicability, Confidence, Edit, Finding, Findings, Fix, RuleContext};
 use crate::{qual, sym};
@@ -61,6 +61,7 @@ declare_rule! {
     /// A list from which others only ever take everything (`xs.clear()`) ends a loop early, as if it had come later: shown
     /// under `--all` only, as is, where no thread is known, a loop over a list in a method that closes the object. A variable
     /// of the function a thread runs is one for each run.
+    /// Where no thread is known, a loop in a hook of the interpreter's end (`@atexit.register`) is shown under `--all` only.
     /// A loop after
     /// `self.closed = True`, set under the lock under which everybody tests it before adding, or after the join of the one
     /// thread the object starts, is shown under `--all` only. A method that every class with the thread overrides does not
@@ -100,8 +101,10 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
         let Some((access, sharing)) = best else { continue };
         let is_setup = !matches!(sharing, Sharing::Proven(_)) && check_then_act::is_filled_at_setup(cx, place);
         let is_skipped_at_end = matches!(sharing, Sharing::Promised(_)) && check_then_act::is_on_way_out(cx, access);
-        let is_harmless =
-            is_setup || (container == ContainerKind::List && (only_emptied(cx, place) || is_skipped_at_end));
+        let is_at_exit = matches!(sharing, Sharing::Promised(_)) && runs_at_exit(cx, access.function);
+        let is_harmless = is_setup
+            || is_at_exit
+            || (container == ContainerKind::List && (only_emptied(cx, place) || is_skipped_at_end));
         let confidence = match &sharing {
             _ if is_harmless => Confidence::Low,
             Sharing::Possible if is_everybodys(cx, access, disturbs) => Confidence::Medium,
@@ -111,6 +114,15 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
             findings.report(describe(cx, access, (&sharing, confidence), container, disturbs));
         }
     }
+}
+
+/// Whether the interpreter runs a function when it ends, and nobody else does: `@atexit.register`. The threads that are
+/// waited for have ended by then.
+fn runs_at_exit(cx: &RuleContext<'_>, function: FuncId) -> bool {
+    let (module, _) = cx.program.func_local(function);
+    let mut decorators = cx.program.function(function).decorators.iter();
+    cx.program.callers(function).is_empty()
+        && decorators.any(|&decorator| cx.program.kind(module, decorator) == Kind::Lib(qual!("atexit.register")))
 }
 
 /// The container a place holds; one of unknown type counts when something resizes it by an unmistakable name.

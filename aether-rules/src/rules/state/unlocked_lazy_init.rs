@@ -2,10 +2,10 @@
 
 use crate::check_then_act::{self, Hazard, Lazy};
 use crate::declare_rule;
-use crate::facts::{Const, EventKind, Term};
-use crate::link::{Access, AccessKind, Certainty, Kind, Place, PlaceRoot, Sharing, Touch, Worth};
+use crate::facts::{Arm, Const, Ctx, CtxKind, EventKind, ModuleFacts, Sym, Term, TermId};
+use crate::link::{Access, AccessKind, CallSite, Certainty, Kind, Place, PlaceRoot, Receiver, Sharing, Touch, Worth};
 use crate::model::Role;
-use crate::{Confidence, Finding, Findings, RuleContext};
+use crate::{Confidence, Finding, Findings, RuleContext, sym};
 
 declare_rule! {
     /// ## What it does
@@ -59,7 +59,10 @@ declare_rule! {
     /// Where the other thread sets the value in any case, without a test, nothing is made twice: `--all` only.
     /// A flag that only keeps a message or an `atexit` hook from being repeated, a value that is also replaced for other reasons (expired,
     /// closed), objects that never change once made, and functions whose callers all hold a lock: `--all` only.
-    /// A lock for one purpose (`_ready_lock`) says nothing of attributes that are never used together with what it guards.
+    /// A lock for one purpose (`_ready_lock`) says nothing of attributes that are never used under it, in functions that
+    /// do not take it; no lock of a class speaks for attributes that only others store in its objects. Which of two
+    /// exceptions is kept does not matter, and what the constructor has made, and only the end takes away, is not made
+    /// twice: `--all` only.
     ///
     /// ## References
     /// - [Python FAQ: thread-safe mutations](https://docs.python.org/3/faq/library.html#what-kinds-of-global-value-mutation-are-thread-safe)
@@ -105,7 +108,9 @@ fn hazard<'a>(cx: &RuleContext<'a>, act: &'a Access) -> Option<Hazard<'a>> {
     let is_global = !matches!(act.place.root, PlaceRoot::Attr(..));
     let at_import =
         check_then_act::is_made_at_import(cx, act) || (!is_proven && check_then_act::is_called_at_import(cx, act));
-    let most = if is_global && at_import { Confidence::Low } else { most };
+    let is_beside =
+        matches!(hazard.sharing, Sharing::Promised(promise) if !cx.program.is_promised_itself(act, promise));
+    let most = if is_global && at_import || is_beside { Confidence::Low } else { most };
     Some(hazard.at_most(most))
 }
 
@@ -187,6 +192,10 @@ fn believable(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy, sharing: &Sharing
             Confidence::Low
         });
     }
+    // Which of two errors is kept does not matter: each is why it failed.
+    if check_then_act::is_error(cx, act, lazy.value) || is_made_at_setup(cx, act) {
+        return Some(Confidence::Low);
+    }
     // Whoever replaces it for other reasons, too, keeps nothing that must be the only one.
     if lazy.check.certainty == Certainty::OneOfSeveral || registers_itself(cx, act, lazy) {
         return Some(Confidence::Low);
@@ -201,6 +210,64 @@ fn believable(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy, sharing: &Sharing
         Worth::Object => is_alike(cx, act, lazy) || !is_proven && is_async_primitive(cx, act, lazy),
     };
     Some(if harmless { Confidence::Low } else { Confidence::High })
+}
+
+/// Whether the constructor has called the function by the time anybody else can, and only the end of the object takes the
+/// value away again.
+fn is_made_at_setup(cx: &RuleContext<'_>, act: &Access) -> bool {
+    let is_certain = |site: &CallSite| {
+        let (module, _) = cx.program.func_local(site.caller);
+        let facts = &cx.program.module(module).facts;
+        let decides = |ctx: &Ctx| match ctx.kind {
+            CtxKind::Body(_) | CtxKind::Try | CtxKind::With(..) => false,
+            // Where the constructor has not called it, the function makes nothing either, or there is no object.
+            CtxKind::Branch(test, arm) => !is_asked_again(cx, facts, test, act) && !raises_otherwise(facts, test, arm),
+            _ => true,
+        };
+        cx.program.function(site.caller).name == sym!("__init__")
+            && site.receiver == Receiver::Own
+            && !facts.ctx_chain(site.ctx).any(|(_, ctx)| decides(ctx))
+    };
+    let is_emptied = |other: &Access| match other.kind {
+        AccessKind::Write(Touch::Whole, value) => cx.program.worth(other.module, value) == Worth::Nothing,
+        AccessKind::Delete(_) => true,
+        _ => false,
+    };
+    let mut emptied = cx.program.accesses(act.place).iter().filter(|other| is_emptied(other));
+    matches!(act.place.root, PlaceRoot::Attr(..))
+        && cx.program.callers(act.function).iter().any(is_certain)
+        && emptied.all(|other| check_then_act::is_ending(cx, other) || cx.program.is_setup(other.function))
+}
+
+/// Whether the store stands under a test of every attribute that another test asks for.
+fn is_asked_again(cx: &RuleContext<'_>, facts: &ModuleFacts, test: TermId, act: &Access) -> bool {
+    let own = &cx.program.module(act.module).facts;
+    let mut asked = Vec::new();
+    for (_, ctx) in own.ctx_chain(act.ctx) {
+        if let CtxKind::Branch(test, _) = ctx.kind {
+            attributes_in(own, test, &mut asked);
+        }
+    }
+    let mut wanted = Vec::new();
+    attributes_in(facts, test, &mut wanted);
+    !wanted.is_empty() && wanted.iter().all(|name| asked.contains(name))
+}
+
+/// Whether the other arm of a test raises.
+fn raises_otherwise(facts: &ModuleFacts, test: TermId, arm: Arm) -> bool {
+    let is_other = |ctx: &Ctx| matches!(ctx.kind, CtxKind::Branch(same, other) if same.same(test) && other != arm);
+    let mut raised = facts.events.iter().filter(|event| matches!(event.kind, EventKind::Raise(_)));
+    raised.any(|event| facts.ctx_chain(event.ctx).any(|(_, ctx)| is_other(ctx)))
+}
+
+/// The names of the attributes in a term.
+fn attributes_in(facts: &ModuleFacts, term: TermId, found: &mut Vec<Sym>) {
+    if let Term::Attr(_, name) = facts.terms.get(term) {
+        found.push(name);
+    }
+    for part in facts.terms.children(term) {
+        attributes_in(facts, part, found);
+    }
 }
 
 /// Whether the objects two threads make differ in nothing: of a class whose objects never change once they are made.

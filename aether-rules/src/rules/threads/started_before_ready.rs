@@ -2,9 +2,9 @@
 
 use crate::declare_rule;
 use crate::evidence;
-use crate::facts::{CtxKind, EventIx, EventKind, FuncIx, Qual, Sym, Term, TermId};
+use crate::facts::{CallIx, CtxKind, EventIx, EventKind, FuncIx, Qual, Sym, Term, TermId};
 use crate::finding::{Evidence, EvidenceRole};
-use crate::link::{Access, Callee, ClassId, FuncId, Kind, Place, PlaceRoot, RootId};
+use crate::link::{Access, Callee, ClassId, FuncId, Kind, ModuleId, Place, PlaceRoot, RootId};
 use crate::model::{RunsOn, waiting};
 use crate::{Confidence, Finding, Findings, RuleContext, qual, sym};
 
@@ -238,9 +238,7 @@ fn has_waited(cx: &RuleContext<'_>, access: &Access, runs: FuncId) -> bool {
             let at = EventIx(first + position as u32);
             at < until
                 && match event.kind {
-                    EventKind::Call(call) => {
-                        cx.program.library_callee(module, call).is_some_and(|name| waiting(name).is_some())
-                    }
+                    EventKind::Call(call) => is_wait(cx, module, call, 0),
                     _ => false,
                 }
         })
@@ -250,6 +248,21 @@ fn has_waited(cx: &RuleContext<'_>, access: &Access, runs: FuncId) -> bool {
     }
     // Somewhere down the calls: anything that waits in the thread's own function may come first.
     waits(runs, EventIx(u32::MAX)) || waits(access.function, access.event)
+}
+
+/// Whether a call waits for something, itself or in the function of the program that it runs.
+fn is_wait(cx: &RuleContext<'_>, module: ModuleId, call: CallIx, depth: usize) -> bool {
+    const MAX_DEPTH: usize = 2;
+    if cx.program.library_callee(module, call).is_some_and(|name| waiting(name).is_some()) {
+        return true;
+    }
+    let Callee::Function(callee, _) = cx.program.callee(module, call) else { return false };
+    let (module, local) = cx.program.func_local(callee);
+    depth < MAX_DEPTH
+        && cx.program.module(module).facts.events_of(local).iter().any(|event| match event.kind {
+            EventKind::Call(call) => is_wait(cx, module, call, depth + 1),
+            _ => false,
+        })
 }
 
 fn describe(cx: &RuleContext<'_>, start: &Start, store: crate::facts::Event, read: &Access) -> Finding {

@@ -31,7 +31,10 @@ pub(super) fn is_deliberate(cx: &RuleContext<'_>, access: &Access, lock: LockId)
         let empties = matches!(access.kind, AccessKind::Write(Touch::Whole, value) if is_empty(value));
         clears || empties || stores_of(|value| value == Term::Const(Const::None))
     };
+    let keeps_error =
+        || matches!(access.kind, AccessKind::Write(Touch::Whole, value) if check_then_act::is_error(cx, access, value));
     is_plain_setter(cx, access)
+        || keeps_error()
         || (stores_of(is_flag) && is_only_flagged(cx, access.place))
         || (check_then_act::is_ending(cx, access) && takes_away())
         || makes_lock(cx, access, lock)
