@@ -76,7 +76,7 @@ declare_rule! {
     /// under `--all` only: what a method stores that sets the object up (`configure`, `open`), where no thread is known to
     /// come there, a setter that does nothing else, a mark that is only ever `True` or `False`, `None` stored or
     /// a container cleared on the way out (`close`, `stop`), what is put in bare and only taken out under the lock, what also makes the lock anew, a registry that is only added to and never under a
-    /// lock; a store that replaces the value where nobody changes it in steps; what one step takes out and tolerates to find gone; what a function stores before it takes the lock, or leaves outside after it. Helpers named `…_locked`, or documented as called with the lock held, are trusted. What keeps others away by other means
+    /// lock; a store that replaces the value where nobody changes it in steps; what one step takes out and tolerates to find gone, or where known threads only meet it with single steps; what a function stores before it takes the lock, or leaves outside after it. Helpers named `…_locked`, or documented as called with the lock held, are trusted. What keeps others away by other means
     /// (an event, a protocol) is not seen.
     /// A read that only feeds a log message is none. Shown under `--all` only: two counters that are only added to, read
     /// bare and put together, and what goes into a report (`stats`, `to_dict`); what a decorator does where it is applied to
@@ -148,7 +148,7 @@ fn inferred(cx: &RuleContext<'_>, place: Place, guard: InferredGuard) -> Option<
     let bare = bare.map(|access| {
         let sets_up = check_then_act::is_setting_up(cx, access) && cx.program.conflict(access, locked).is_none();
         let doubtful = || is_probably_meant(cx, access, guard.lock) && cx.program.conflict(access, locked).is_none();
-        let is_whole = !harm::breaks_in(cx, access, guard.lock);
+        let is_whole = !harm::breaks_in(cx, access, guard.lock) || harm::meets_single_steps(cx, access, guard.lock);
         (sets_up || is_whole || is_deliberate(cx, access, guard.lock) || doubtful(), access)
     });
     let (deliberate, access) = bare

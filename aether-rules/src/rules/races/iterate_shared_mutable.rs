@@ -57,8 +57,8 @@ declare_rule! {
     /// known, a registry that is only added to, and never under a lock, is shown under `--all` only: it is taken to be
     /// filled while the program is set up.
     /// A list from which others only ever take everything (`xs.clear()`) ends a loop early, as if it had come later: shown
-    /// under `--all` only, as is, where no thread is known, a loop over a list in a method that closes the object. A variable
-    /// of the function a thread runs is one for each run.
+    /// under `--all` only, as is, where no thread is known, a loop over a list in a method that closes the object, and a loop
+    /// over what the function has just replaced by an empty container. A variable of the function a thread runs is one for each run.
     /// A loop after
     /// `self.closed = True`, set under the lock under which everybody tests it before adding, or after the join of the one
     /// thread the object starts, is shown under `--all` only. A method that every class with the thread overrides does not
@@ -98,8 +98,9 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
         let Some((access, sharing)) = best else { continue };
         let is_setup = !matches!(sharing, Sharing::Proven(_)) && check_then_act::is_filled_at_setup(cx, place);
         let is_skipped_at_end = matches!(sharing, Sharing::Promised(_)) && check_then_act::is_on_way_out(cx, access);
-        let is_harmless =
-            is_setup || (container == ContainerKind::List && (only_emptied(cx, place) || is_skipped_at_end));
+        let is_harmless = is_setup
+            || is_just_emptied(cx, access)
+            || (container == ContainerKind::List && (only_emptied(cx, place) || is_skipped_at_end));
         let confidence = if is_harmless { Confidence::Low } else { sharing.confidence() };
         if findings.wants(confidence) {
             findings.report(describe(cx, access, (&sharing, confidence), container, disturbs));
@@ -169,6 +170,30 @@ fn only_emptied(cx: &RuleContext<'_>, place: Place) -> bool {
         // `del xs[:]`: a slice is no key that has a term.
         AccessKind::Delete(Touch::Element(key)) => key.is_opaque(),
         _ => false,
+    })
+}
+
+/// Whether the function has just put an empty container there: between that and the loop, nothing is called that could
+/// fill it.
+fn is_just_emptied(cx: &RuleContext<'_>, access: &Access) -> bool {
+    let facts = &cx.program.module(access.module).facts;
+    let is_empty = |value| match facts.terms.get(value) {
+        Term::Display(_, list) => facts.terms.list(list).is_empty(),
+        Term::Call(call) => {
+            let makes = matches!(cx.program.kind(access.module, value).role(), Some(Role::Container(_)));
+            makes && facts.args_of(call).is_empty()
+        }
+        _ => false,
+    };
+    cx.program.accesses(access.place).iter().any(|other| {
+        let empties = matches!(other.kind, AccessKind::Write(Touch::Whole, value) if is_empty(value));
+        let between = || &facts.events[other.event.index() + 1..access.event.index()];
+        other.function == access.function
+            && other.event < access.event
+            && empties
+            && !between()
+                .iter()
+                .any(|event| matches!(event.kind, EventKind::Call(_) | EventKind::Await | EventKind::Yield(_)))
     })
 }
 
