@@ -151,7 +151,10 @@ fn confidence_on(
     if !again.is_empty() {
         return Confidence::High;
     }
-    if harmless::is_made_of_the_old(cx, change) || harmless::is_blank_module(cx, change) {
+    if harmless::is_made_of_the_old(cx, change)
+        || harmless::is_blank_module(cx, change)
+        || (cx.program.root(visit.root).function == id && harmless::is_last_act(cx, id, change))
+    {
         return Confidence::Low;
     }
     let is_far = cx.program.path_from_root(id, visit.root).len() >= FAR;

@@ -71,11 +71,11 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// A bare read of a reference or flag is atomic and often deliberate (the fast path of a double check): it is
+    /// A walk over two lists between which elements move under the lock misses what moves. A bare read of a reference or flag is atomic and often deliberate (the fast path of a double check): it is
     /// reported only where the guard is declared, or where one value is made of two places that belong together. Shown
     /// under `--all` only: what a method stores that sets the object up (`configure`, `open`), where no thread is known to
     /// come there, a setter that does nothing else, a mark that is only ever `True` or `False`, `None` stored or
-    /// a container cleared on the way out (`close`, `stop`), what is put in bare and only taken out under the lock, what also makes the lock anew, a registry that is only added to and never under a
+    /// a container cleared or a count taken down on the way out (`close`, `stop`), what is put in bare and only taken out under the lock, what also makes the lock anew, a registry that is only added to and never under a
     /// lock; a store that replaces the value where nobody changes it in steps; what one step takes out and tolerates to find gone, or where known threads only meet it with single steps; what a function stores before it takes the lock, or leaves outside after it. Helpers named `…_locked`, or documented as called with the lock held, are trusted. What keeps others away by other means
     /// (an event, a protocol) is not seen.
     /// A read that only feeds a log message is none. Shown under `--all` only: two counters that are only added to, read

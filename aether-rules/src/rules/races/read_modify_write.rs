@@ -53,7 +53,8 @@ declare_rule! {
     /// local name, or through another function, is not followed. A copy put back untouched is no change. `self.x = f(self.x)`
     /// in a cached property is shown under `--all` only, where no thread is known: whoever comes second does the same. So is what a
     /// method does that makes the object ready (`connect`, `_setup_transport`), and what changes an element of a container
-    /// that the same branch has just made and stored.
+    /// that the same branch has just made and stored. What is documented as called with the lock held is believed until
+    /// somebody is seen to call it without, where others hold one.
     ///
     /// ## References
     /// - [Python FAQ: what kinds of global value mutation are thread-safe?](https://docs.python.org/3/faq/library.html#what-kinds-of-global-value-mutation-are-thread-safe)

@@ -53,8 +53,7 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// A single atomic operation (`d[k] = v`, `append`, `pop(k, None)`) is never reported. `d[k] = d.pop(k, new)` that makes an
-    /// entry the newest, of a dict nobody ever looks anything up in, is shown under `--all` only. Steps in different functions
+    /// A single atomic operation (`d[k] = v`, `append`, `pop(k, None)`) is never reported. Steps in different functions
     /// are not put together, and that two threads may use different keys is not known.
     ///
     /// ## References
@@ -233,26 +232,10 @@ fn confidence(cx: &RuleContext<'_>, steps: &Steps<'_>, sharing: &Sharing<'_>) ->
     };
     match sharing {
         Sharing::Promised(_) if evidence::assumes_lock(cx.program, steps.first.function) => Confidence::Low,
-        _ if is_unmissed(cx, steps) => Confidence::Low,
         // An emptied cache is filled again; an entry that vanishes, or is evicted twice, is another matter.
         Sharing::Possible if makes_instances && steps.why != EMPTIED => Confidence::Medium,
         sharing => sharing.confidence(),
     }
-}
-
-/// Whether entries are taken out with a default and put back, to make them the newest, and nobody ever looks for one: they
-/// count, throw out the oldest, or do the same. An entry less is all that can be lost.
-fn is_unmissed(cx: &RuleContext<'_>, steps: &Steps<'_>) -> bool {
-    let pops = |access: &Access| {
-        matches!(access.kind, AccessKind::Method(method, _) if method == sym!("pop"))
-            && cx.program.call_argument(access, 1).is_some()
-    };
-    let evicts = |access: &Access| matches!(access.kind, AccessKind::Method(method, _) if [sym!("popitem"), sym!("clear"), sym!("popleft")].contains(&method));
-    let asks_size = |access: &Access| access.kind == AccessKind::Touch(Touch::Whole);
-    let puts = |access: &Access| matches!(access.kind, AccessKind::Write(..));
-    let accesses = cx.program.accesses(steps.first.place);
-    accesses.iter().any(pops)
-        && accesses.iter().all(|access| pops(access) || evicts(access) || asks_size(access) || puts(access))
 }
 
 fn describe(

@@ -7,7 +7,7 @@
 
 use crate::RuleContext;
 use crate::check_then_act;
-use crate::link::{Access, AccessKind, LockId, Place, Touch};
+use crate::link::{Access, AccessKind, FuncId, LockId, Place, PlaceRoot, Touch};
 use crate::model::{ContainerKind, Effect, Role};
 
 /// Whether a bare access breaks into steps, its own or those of code that holds the lock.
@@ -18,7 +18,9 @@ pub(super) fn breaks_in(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> 
     let program = cx.program;
     match access.kind {
         AccessKind::Touch(_) => true,
-        AccessKind::Iterate | AccessKind::Method(_, Effect::Iterate | Effect::View) => has_fixed_walk(cx, access),
+        AccessKind::Iterate | AccessKind::Method(_, Effect::Iterate | Effect::View) => {
+            has_fixed_walk(cx, access) || misses_what_moves(cx, access, lock)
+        }
         _ => {
             let mut others = program.accesses(access.place).iter();
             others.any(|other| program.held_at_access(other).holds(lock) && breaks(cx, access, other))
@@ -51,6 +53,32 @@ fn breaks(cx: &RuleContext<'_>, access: &Access, other: &Access) -> bool {
     let inserts = other.kind.resizes() && !cx.program.checks(other).is_empty();
     let replaces = matches!(access.kind, AccessKind::Write(Touch::Element(_), _));
     disturbs_walk || (replaces && inserts)
+}
+
+/// Whether a function walks over two containers in turn, bare, while others move elements from one to the other under the
+/// lock: what moves between the walks is in neither.
+fn misses_what_moves(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> bool {
+    let program = cx.program;
+    let PlaceRoot::Attr(class, _) = access.place.root else { return false };
+    let locked = |other: &&Access| program.held_at_access(other).holds(lock);
+    let takes = |place: Place, function: FuncId| {
+        let mut others = program.accesses(place).iter().filter(|other| other.function == function).filter(locked);
+        others.any(|other| check_then_act::removes(other) && !matches!(other.kind, AccessKind::Write(..)))
+    };
+    let moves = |from: Place, to: Place| {
+        let mut puts = program.accesses(to).iter().filter(locked).filter(|other| other.kind.resizes());
+        puts.any(|put| !check_then_act::removes(put) && takes(from, put.function))
+    };
+    let is_walked = |place: Place| {
+        let mut others = program.accesses(place).iter().filter(|other| other.function == access.function);
+        others.any(|other| other.kind == AccessKind::Iterate && program.held_at_access(other).is_empty())
+    };
+    let is_neighbour = |place: Place| matches!(place.root, PlaceRoot::Attr(owner, _) if owner == class);
+    access.kind == AccessKind::Iterate
+        && program
+            .places_of(cx.module)
+            .filter(|&place| place != access.place && is_neighbour(place))
+            .any(|place| is_walked(place) && (moves(access.place, place) || moves(place, access.place)))
 }
 
 fn walks(access: &Access) -> bool {
