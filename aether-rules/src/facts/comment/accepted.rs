@@ -93,7 +93,9 @@ fn accepts(block: &str) -> bool {
 }
 
 fn accepts_wait(block: &str) -> bool {
-    if memchr::memmem::find(block.as_bytes(), b"lock").is_none() {
+    // "lock" alone is in many comments.
+    const HINTS: [&str; 2] = ["block", "Block"];
+    if !HINTS.iter().any(|hint| memchr::memmem::find(block.as_bytes(), hint.as_bytes()).is_some()) {
         return false;
     }
     let words = prose(block);
