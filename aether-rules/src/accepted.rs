@@ -1,6 +1,8 @@
-//! Races that the source itself accepts: in a comment beside them, or in the documentation of the function they are in.
+//! Races and waits that the source itself accepts: in a comment beside them, or in the documentation of the function
+//! they are in.
 //!
-//! *Invariant:* what the source says only ever makes a finding less sure, and only one of races, shared state and state of the process.
+//! *Invariant:* what the source says only ever makes a finding less sure, and only one of races, shared state and state of the
+//! process, or, where it speaks of waiting, of what waits on a loop.
 
 use ruff_text_size::TextRange;
 
@@ -13,14 +15,16 @@ const MAX_LINES: usize = 3;
 
 /// Lowers what a comment beside it accepts. The findings and comments are those of the file with this text.
 pub(crate) fn forgive(found: &mut [(&'static Rule, Finding)], comments: &[Comment], text: &str) {
-    let accepting: Vec<&Comment> = comments.iter().filter(|comment| comment.kind == CommentKind::Accepted).collect();
-    if accepting.is_empty() {
-        return;
-    }
-    for (rule, finding) in found {
-        if matches!(rule.family, Family::Races | Family::State | Family::Globals)
-            && accepting.iter().any(|comment| spans(finding).any(|range| speaks_of(comment, range, text)))
-        {
+    let accepting = |kind: &CommentKind| matches!(kind, CommentKind::Accepted | CommentKind::AcceptedWait);
+    let accepting: Vec<&Comment> = comments.iter().filter(|comment| accepting(&comment.kind)).collect();
+    for (rule, finding) in found.iter_mut().filter(|_| !accepting.is_empty()) {
+        let wanted = match rule.family {
+            Family::Races | Family::State | Family::Globals => CommentKind::Accepted,
+            Family::Asyncio => CommentKind::AcceptedWait,
+            _ => continue,
+        };
+        let mut speaking = accepting.iter().filter(|comment| comment.kind == wanted);
+        if speaking.any(|comment| spans(finding).any(|range| speaks_of(comment, range, text))) {
             finding.confidence = Confidence::Low;
         }
     }

@@ -5,7 +5,7 @@
 pub(crate) mod locks;
 
 use crate::finding::{Evidence, EvidenceRole, Finding};
-use crate::link::{Access, Conflict, FuncId, Program, RootId, Sharing, ThreadOf};
+use crate::link::{Access, CallSite, Conflict, FuncId, Program, RootId, Sharing, ThreadOf};
 use crate::source::Span;
 
 /// How many calls between a root and an access are shown.
@@ -115,6 +115,22 @@ pub(crate) fn lock_of_place(program: &Program, place: crate::link::Place) -> Opt
 ///
 /// A convention, not a proof: it only ever silences findings that were inferred.
 pub(crate) fn assumes_lock(program: &Program, function: FuncId) -> bool {
+    says_lock_held(program, function) && !is_called_without(program, function)
+}
+
+/// Whether some are seen to call a function with a lock held, and somebody else without any: then what it says is broken.
+fn is_called_without(program: &Program, function: FuncId) -> bool {
+    let sites = program.callers(function).iter();
+    let sites = sites.filter(|site| site.caller != function && !program.is_setup(site.caller));
+    let (with, without): (Vec<&CallSite>, Vec<&CallSite>) = sites.partition(|site| {
+        let (module, _) = program.func_local(site.caller);
+        let is_held = !program.held(module, site.caller, site.event).is_empty();
+        is_held || !program.probably_held_on_entry(site.caller).is_empty() || says_lock_held(program, site.caller)
+    });
+    !with.is_empty() && !without.is_empty()
+}
+
+fn says_lock_held(program: &Program, function: FuncId) -> bool {
     let (module, _) = program.func_local(function);
     let declaration = program.function(function);
     let name = program.module(module).facts.name(declaration.name).to_ascii_lowercase();

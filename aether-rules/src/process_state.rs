@@ -11,15 +11,19 @@
 use ruff_text_size::TextRange;
 
 use crate::evidence;
-use crate::facts::{CallIx, Event, EventIx, EventKind, FuncIx, Qual, Sym, Term, TermId, ThreadSafety};
+use crate::facts::{CallIx, ClassIx, Event, EventIx, EventKind, FuncIx, Qual, Sym, Term, TermId, ThreadSafety};
 use crate::finding::{Evidence, EvidenceRole};
 use crate::library;
-use crate::link::{Callee, ClassId, FuncId, Kind, ModuleId, Program, ThreadOf, Visit};
+use crate::link::{Callee, ClassId, FuncId, Kind, Program, ThreadOf, Visit};
 use crate::model::RunsOn;
 use crate::usage;
-use crate::{Confidence, Finding, Findings, RuleContext, qual, sym};
+use crate::{Confidence, Finding, Findings, RuleContext, sym};
 
+mod around;
 mod harmless;
+
+pub(crate) use around::{exit_of, is_context_manager};
+use around::{is_generator_manager, left_to_exit, yields_between};
 
 /// What a rule watches.
 pub(crate) struct Subject {
@@ -147,7 +151,10 @@ fn confidence_on(
     if !again.is_empty() {
         return Confidence::High;
     }
-    if harmless::is_made_of_the_old(cx, change) || harmless::is_blank_module(cx, change) {
+    if harmless::is_made_of_the_old(cx, change)
+        || harmless::is_blank_module(cx, change)
+        || (cx.program.root(visit.root).function == id && harmless::is_last_act(cx, id, change))
+    {
         return Confidence::Low;
     }
     let is_far = cx.program.path_from_root(id, visit.root).len() >= FAR;
@@ -198,11 +205,12 @@ fn is_nobodys(program: &Program, function: FuncId) -> bool {
         || usage::is_in_single_threaded_program(program, function)
 }
 
-/// Whether the documentation of the class says that it is not for several threads: whoever uses it was told.
+/// Whether the documentation of the context manager says that it is not for several threads: whoever uses it was told.
 fn is_disclaimed(cx: &RuleContext<'_>, function: FuncIx) -> bool {
     let facts = cx.facts();
-    let class = facts.functions[function.index()].class;
-    class.is_some_and(|class| facts.classes[class.index()].thread_safety == ThreadSafety::Denied)
+    let declaration = &facts.functions[function.index()];
+    let is_denied = |class: ClassIx| facts.classes[class.index()].thread_safety == ThreadSafety::Denied;
+    declaration.flags.is_not_thread_safe || declaration.class.is_some_and(is_denied)
 }
 
 /// A thread that runs a function while others run too.
@@ -234,51 +242,6 @@ fn is_alone(cx: &RuleContext<'_>, visit: &Visit) -> bool {
     root.runs_on == RunsOn::Thread
         && ctx_of(until).is_some_and(|ctx| ctx_of(lifetime.from) == Some(ctx))
         && between.is_some_and(|steps| steps.iter().all(waits))
-}
-
-/// Whether the function is a `@contextmanager` that changes the setting, yields, and changes it again.
-fn yields_between(cx: &RuleContext<'_>, function: FuncIx, first: &Step, again: &[&Step]) -> bool {
-    is_context_manager(cx, function)
-        && cx.events(function).any(|(at, event)| {
-            matches!(event.kind, EventKind::Yield(_)) && at > first.event && again.iter().any(|step| step.event > at)
-        })
-}
-
-/// Whether a generator is made a context manager by its decorator.
-pub(crate) fn is_context_manager(cx: &RuleContext<'_>, function: FuncIx) -> bool {
-    is_generator_manager(cx.program, cx.module, function)
-}
-
-fn is_generator_manager(program: &Program, module: ModuleId, function: FuncIx) -> bool {
-    const DECORATORS: [Qual; 2] = [qual!("contextlib.contextmanager"), qual!("contextlib.asynccontextmanager")];
-    let decorators = &program.module(module).facts.functions[function.index()].decorators;
-    decorators
-        .iter()
-        .any(|&decorator| matches!(program.kind(module, decorator), Kind::Lib(name) if DECORATORS.contains(&name)))
-}
-
-/// Whether `__enter__` changes what `__exit__` of the same class changes back.
-fn left_to_exit(
-    cx: &RuleContext<'_>,
-    function: FuncIx,
-    first: &Step,
-    change: &dyn Fn(&RuleContext<'_>, &Event) -> Option<Change>,
-) -> bool {
-    let Some(exit) = exit_of(cx, function) else { return false };
-    cx.events(exit).any(|(_, event)| change(cx, &event).is_some_and(|change| change.setting == first.change.setting))
-}
-
-/// The `__exit__` that belongs to an `__enter__`.
-pub(crate) fn exit_of(cx: &RuleContext<'_>, enter: FuncIx) -> Option<FuncIx> {
-    let facts = cx.facts();
-    let declaration = &facts.functions[enter.index()];
-    let exit = match declaration.name {
-        name if name == sym!("__enter__") => sym!("__exit__"),
-        name if name == sym!("__aenter__") => sym!("__aexit__"),
-        _ => return None,
-    };
-    let class = &facts.classes[declaration.class?.index()];
-    class.methods.iter().copied().find(|method| facts.functions[method.index()].name == exit)
 }
 
 fn describe(

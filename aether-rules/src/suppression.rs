@@ -65,7 +65,10 @@ impl<'a> Suppressions<'a> {
             CommentKind::Ignore { codes } => (scope, codes, true),
             CommentKind::IgnoreFile { codes } => (Scope::File, codes, true),
             CommentKind::Noqa { codes } => (Scope::Line(line), codes, codes.is_some()),
-            CommentKind::GuardedBy { .. } | CommentKind::Gil { .. } | CommentKind::Accepted => return,
+            CommentKind::GuardedBy { .. }
+            | CommentKind::Gil { .. }
+            | CommentKind::Accepted
+            | CommentKind::AcceptedWait => return,
         };
         let is_noqa = matches!(comment.kind, CommentKind::Noqa { .. });
         let Some(codes) = codes else {

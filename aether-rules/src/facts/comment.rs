@@ -54,6 +54,8 @@ pub enum CommentKind {
     /// A remark that a race, or what is lost in one, is accepted: "best effort, lost increments do not matter". The
     /// comment is then the whole block of lines.
     Accepted,
+    /// A remark that something waits here, and why that may be: "blocking is fine on this thread". The whole block, too.
+    AcceptedWait,
 }
 
 /// Finds the comments worth remembering, in order.

@@ -180,9 +180,13 @@ impl Program {
         let joins = |event: &crate::facts::Event| {
             let EventKind::Call(call) = event.kind else { return false };
             let Term::Attr(thread, name) = facts.terms.get(facts.calls[call.index()].callee) else { return false };
-            name == sym!("join")
-                && matches!(facts.terms.get(thread), Term::Attr(..))
-                && self.role(self.kind(module, thread)) == Some(Role::Thread)
+            // The object may be the thread itself: `self.join()`.
+            let is_own = match facts.terms.get(thread) {
+                Term::Attr(..) => true,
+                Term::Name(_) => super::classes::self_class(self, module, thread).is_some(),
+                _ => false,
+            };
+            name == sym!("join") && is_own && self.role(self.kind(module, thread)) == Some(Role::Thread)
         };
         let Some(class) = self.class_of(function) else { return false };
         facts.events[first..event.index()].iter().any(joins) && self.threads_started_by(class) <= 1

@@ -2,13 +2,15 @@
 //!
 //! A lock of every object says that these objects are meant for several threads. One with a purpose (`_ready_lock`)
 //! says so as far as it reaches: for the places accessed under it, and those used together with them; one that is just
-//! the object's `lock` says so for all. A lock of a class or module speaks of what there is one of.
+//! the object's `lock` says so for all, unless it is only ever tried: then one thread does some work, and the others go
+//! on without. A lock of a class or module speaks of what there is one of.
 //!
 //! *Invariant:* a promise is read off what the owner has or says, never off the owner's name.
 
 mod guard;
 mod gui;
 mod purpose;
+mod tries;
 
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -163,7 +165,8 @@ fn class_promise(program: &Program, class: ClassId) -> ClassPromise {
         if !is_made_in_body(program, class, name) {
             keep(&mut found.objects, promise);
         }
-        let is_whole = matches!(promise, Promise::OwnsThreadLocal(_)) || is_just_a_lock(facts.name(name));
+        let is_lock = || is_just_a_lock(facts.name(name)) && !tries::is_only_tried(facts, name);
+        let is_whole = matches!(promise, Promise::OwnsThreadLocal(_)) || is_lock();
         if is_whole && !is_made_in_body(program, class, name) {
             keep(&mut found.objects_whole, promise);
         }

@@ -37,6 +37,9 @@ impl Program {
         if self.exists_already(module, value) {
             return Worth::Same;
         }
+        if self.makes_class(module, value) {
+            return Worth::Same;
+        }
         let known = match self.kind(module, value) {
             Kind::None => return Worth::Nothing,
             Kind::Immutable | Kind::Lib(_) | Kind::Module(_) | Kind::Class(_) | Kind::Function(_) | Kind::Method(_) => {
@@ -120,6 +123,17 @@ impl Program {
             Term::Name(_) => facts.var_of(value).is_some_and(|var| facts.var_scope(var) == ScopeKind::Module),
             _ => false,
         }
+    }
+
+    /// Whether a value is a class that `type` makes, under that name or another one (`ClassType = type`).
+    fn makes_class(&self, module: ModuleId, value: TermId) -> bool {
+        const PARTS: usize = 3;
+        let facts = &self.modules[module.index()].facts;
+        let Term::Call(call) = facts.terms.get(value) else { return false };
+        let is_type = |term: TermId| self.kind(module, term) == Kind::Lib(qual!("builtins.type"));
+        let callee = facts.calls[call.index()].callee;
+        let values = facts.var_of(callee).map(|var| &facts.vars[var.index()].values[..]).unwrap_or_default();
+        facts.args_of(call).len() == PARTS && (is_type(callee) || values.iter().any(|&value| is_type(value)))
     }
 
     /// Whether the name of what a value calls says that it makes something: a class's, or `connect`, `open`, `create_…`.

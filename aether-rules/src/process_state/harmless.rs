@@ -4,7 +4,7 @@
 
 use crate::RuleContext;
 use crate::facts::{CtxKind, Event, EventKind, FuncIx, Sym, Term, TermId};
-use crate::link::Kind;
+use crate::link::{FuncId, Kind};
 use crate::{qual, sym};
 
 /// Whether an entry is put on the search path and taken off again in one function, come what may: as many copies leave
@@ -53,6 +53,24 @@ fn reads(cx: &RuleContext<'_>, value: TermId, wanted: TermId, depth: usize) -> b
         Term::Call(call) => facts.args_of(call).iter().any(|arg| reads(cx, arg.value, wanted, depth + 1)),
         _ => facts.terms.children(value).any(|part| reads(cx, part, wanted, depth + 1)),
     }
+}
+
+/// Whether a thread makes the change as it ends, before it tells the loop of the program to stop: nobody works any more.
+pub(super) fn is_last_act(cx: &RuleContext<'_>, thread: FuncId, change: &Event) -> bool {
+    let facts = cx.facts();
+    let (_, local) = cx.program.func_local(thread);
+    let mut after = facts.events_of(local).iter().skip_while(|event| event.range != change.range).skip(1).peekable();
+    let stops = |event: &Event| match event.kind {
+        EventKind::Call(call) => {
+            let is_told = facts.callee_name(call) == Some(sym!("call_soon_threadsafe"));
+            let what = facts.positional(call, 0).map(|arg| facts.terms.get(arg.value));
+            is_told && matches!(what, Some(Term::Attr(_, name)) if name == sym!("stop"))
+        }
+        EventKind::Load(_) => true,
+        _ => false,
+    };
+    let at_end = facts.ctx_chain(change.ctx).any(|(_, ctx)| ctx.kind == CtxKind::Finally);
+    at_end && after.peek().is_some() && after.all(stops)
 }
 
 /// Whether what is entered is a new module with nothing in it: one is as good as another.

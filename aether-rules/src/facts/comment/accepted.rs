@@ -1,4 +1,4 @@
-//! Comments that accept a race: whoever wrote the code knew of it, and said why it may stay.
+//! Comments that accept a race, or that something waits: whoever wrote the code knew of it, and said why it may stay.
 //!
 //! *Invariant:* what is marked as work to be done (`TODO`, `FIXME`, `XXX`) accepts nothing.
 
@@ -38,16 +38,23 @@ const VERDICTS: &[&str] = &[
 const DENIALS: &[&str] =
     &["todo", "fixme", "xxx", "not ok", "not fine", "not harmless", "not benign", "not acceptable", "not tolera"];
 
-/// Finds the blocks of comment lines, and the comments at the end of a line, that accept a race.
+/// How a comment says that a wait is meant.
+const MEANT: &[&str] = &["on purpose", "deliberate", "intentional", "we block "];
+
+/// Words by which a comment speaks against waiting.
+const AGAINST: &[&str] =
+    &["not block", "n't block", "never block", "avoid", "without blocking", "non-block", "nonblock"];
+
+/// Finds the blocks of comment lines, and the comments at the end of a line, that accept a race or a wait.
 pub(super) fn collect(text: &str, comments: &[TextRange]) -> Vec<Comment> {
     let mut found = Vec::new();
     let mut block: Option<TextRange> = None;
     let mut close = |block: Option<TextRange>, own_line: bool| {
-        if let Some(range) = block
-            && text.get(std::ops::Range::<usize>::from(range)).is_some_and(accepts)
-        {
-            found.push(Comment { range, own_line, kind: CommentKind::Accepted });
-        }
+        let Some(range) = block else { return };
+        let Some(words) = text.get(std::ops::Range::<usize>::from(range)) else { return };
+        let kinds = [(CommentKind::Accepted, accepts(words)), (CommentKind::AcceptedWait, accepts_wait(words))];
+        let kinds = kinds.into_iter().filter_map(|(kind, is_said)| is_said.then_some(kind));
+        found.extend(kinds.map(|kind| Comment { range, own_line, kind }));
     };
     for &range in comments {
         let before = text[..usize::from(range.start())].rsplit('\n').next().unwrap_or_default();
@@ -80,15 +87,31 @@ fn accepts(block: &str) -> bool {
     if !HINTS.iter().any(|hint| memchr::memmem::find(block.as_bytes(), hint.as_bytes()).is_some()) {
         return false;
     }
-    let words = block.lines().map(|line| line.trim().trim_start_matches('#').trim()).collect::<Vec<_>>().join(" ");
-    let words = words.to_ascii_lowercase();
+    let words = prose(block);
     let has = |some: &[&str]| some.iter().any(|word| words.contains(word));
     has(SUBJECTS) && has(VERDICTS) && !has(DENIALS)
 }
 
+fn accepts_wait(block: &str) -> bool {
+    // "lock" alone is in many comments.
+    const HINTS: [&str; 2] = ["block", "Block"];
+    if !HINTS.iter().any(|hint| memchr::memmem::find(block.as_bytes(), hint.as_bytes()).is_some()) {
+        return false;
+    }
+    let words = prose(block);
+    let has = |some: &[&str]| some.iter().any(|word| words.contains(word));
+    words.contains("block") && (has(VERDICTS) || has(MEANT)) && !has(DENIALS) && !has(AGAINST)
+}
+
+/// The words of a comment, in lower case and on one line.
+fn prose(block: &str) -> String {
+    let lines = block.lines().map(|line| line.trim().trim_start_matches('#').trim());
+    lines.collect::<Vec<_>>().join(" ").to_ascii_lowercase()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::accepts;
+    use super::{accepts, accepts_wait};
 
     #[test]
     fn what_is_accepted_is_told_from_what_is_not() {
@@ -98,5 +121,14 @@ mod tests {
         assert!(!accepts("# TODO: the race is benign on most days only"));
         assert!(!accepts("# lost increments"));
         assert!(!accepts("# best effort"));
+    }
+
+    #[test]
+    fn a_wait_is_accepted_where_it_is_meant() {
+        assert!(accepts_wait("# wait for the answer (blocking is OK in a worker thread)"));
+        assert!(accepts_wait("# Here we block the loop's thread\n    # until the debugger resumes."));
+        assert!(!accepts_wait("# so that we do not block the loop, which is fine"));
+        assert!(!accepts_wait("# TODO: blocking is fine for now"));
+        assert!(!accepts_wait("# the next block"));
     }
 }

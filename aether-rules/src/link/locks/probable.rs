@@ -7,11 +7,12 @@
 
 use rustc_hash::FxHashSet;
 
-use super::{LockSet, near};
+use super::{LockId, LockSet, near};
 use crate::link::access::Access;
-use crate::link::calls::CallSite;
+use crate::link::calls::{CallSite, Receiver};
 use crate::link::kind::FuncId;
 use crate::link::program::Program;
+use crate::model::{LockKind, Role};
 
 /// How many levels of callers are looked at.
 const ROUNDS: usize = 5;
@@ -20,6 +21,8 @@ const ROUNDS: usize = 5;
 pub(super) fn entered(program: &Program) -> Vec<LockSet> {
     let mut known = vec![Some(LockSet::default()); program.function_modules.len()];
     let mut open: Vec<(FuncId, Vec<&CallSite>)> = candidates(program);
+    let offered = open.iter().filter(|(function, sites)| is_offered(program, *function, sites));
+    let offered: Vec<FuncId> = offered.map(|&(function, _)| function).collect();
     for (function, _) in &open {
         known[function.index()] = None;
     }
@@ -30,6 +33,10 @@ pub(super) fn entered(program: &Program) -> Vec<LockSet> {
         }
         // What nobody holds stays so: callers only ever turn out to hold less.
         open.retain(|(function, _)| known[function.index()].as_ref().is_none_or(|held| !held.is_empty()));
+    }
+    // What such a function calls is still part of what its class does under the lock.
+    for function in offered {
+        known[function.index()] = None;
     }
     known.into_iter().map(Option::unwrap_or_default).collect()
 }
@@ -46,6 +53,22 @@ fn candidates(program: &Program) -> Vec<(FuncId, Vec<&CallSite>)> {
         (function, sites.collect::<Vec<_>>())
     });
     with_sites.filter(|(_, sites)| !sites.is_empty()).collect()
+}
+
+/// Whether a public method is only called by the object itself, with locks that it might take again: how its own class goes
+/// about such a lock says nothing of how users call the method.
+fn is_offered(program: &Program, function: FuncId, sites: &[&CallSite]) -> bool {
+    let is_rlock =
+        |lock: LockId| program.role(program.place_kind(program.lock(lock).place)) == Some(Role::Lock(LockKind::RLock));
+    let may_take_again = |site: &&CallSite| {
+        let (module, _) = program.func_local(site.caller);
+        let held = program.held(module, site.caller, site.event);
+        site.receiver == Receiver::Own && held.iter().all(is_rlock)
+    };
+    program.class_of(function).is_some()
+        && !program.is_private(function)
+        && !program.function(function).flags.is_property
+        && sites.iter().all(may_take_again)
 }
 
 /// What is held at every one of some calls, by what is known of the callers so far; `None` where nothing is known yet.

@@ -55,7 +55,8 @@ declare_rule! {
     /// with `--all`, and so is a coroutine for which a thread of its own runs a loop, and which starts no task.
     /// So are a call after which the process ends (`sys.exit`), a process that is only asked for its `--version`, a checkout that is asked for its branch, and the
     /// coroutines of a command line (`cli`, `commands`, `__main__`), whose user waits for nothing else; and a call in the
-    /// other arm of a test whose first arm awaits (`if self.is_async: await … else: …`). `with lock:` around a few statements is accepted. Through functions a call is reported once
+    /// other arm of a test whose first arm awaits (`if self.is_async: await … else: …`), or under a comment that means the wait
+    /// ("blocking is fine on this thread"). `with lock:` around a few statements is accepted. Through functions a call is reported once
     /// per module, and only with `--all` if a parameter or a mode on the way decides whether it is made. A branch that a
     /// constant of the module rules out (`_IS_SYNC = False`, bound once) does not count.
     ///

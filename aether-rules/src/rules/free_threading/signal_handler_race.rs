@@ -66,7 +66,8 @@ declare_rule! {
     ///
     /// ## Limits
     /// Setting a flag, `os.write`, `SimpleQueue.put`, `call_soon_threadsafe` and an `RLock` are accepted, and so is
-    /// `Event.set()`, although it takes a lock for a moment. A handler that ends the process may print on its way out.
+    /// `Event.set()`, although it takes a lock for a moment. A handler that ends the process may print on its way out, and so
+    /// may what it calls before it raises in any case; what is raised again in an `except` is no way out.
     /// Where a handler logs or prints, what the functions it calls log or print is not said again. Only with `--all`
     /// are shown: a handler that prints where no code near it does, or that takes itself out first; and a
     /// change where all that it may interrupt is a single step, which is never found half done. A coroutine that a
@@ -230,7 +231,7 @@ fn changes(access: &Access) -> bool {
 
 /// Calls that take locks inside.
 fn calls(cx: &RuleContext<'_>, id: FuncId, root: RootId) -> Vec<Misdeed> {
-    let ends = ends_process(cx.program, id);
+    let ends = ends_process(cx.program, id) || always_raises(cx.program, cx.program.root(root).function);
     let mut found: Vec<Misdeed> = Vec::new();
     for (span, misuse) in misuses(cx.program, id) {
         let telling = misuse != Misuse::Queue;
@@ -277,11 +278,22 @@ fn is_default(program: &Program, module: ModuleId, handler: TermId) -> bool {
 /// Whether a handler leaves for good: what it interrupts never goes on.
 fn ends_process(program: &Program, id: FuncId) -> bool {
     let (module, function) = program.func_local(id);
-    program.module(module).facts.events_of(function).iter().any(|event| match event.kind {
+    let facts = &program.module(module).facts;
+    // What is raised again in an `except` is no way out, only the end of a failure.
+    let is_failure = |ctx: CtxIx| facts.ctx_chain(ctx).any(|(_, ctx)| matches!(ctx.kind, CtxKind::Handler(_)));
+    facts.events_of(function).iter().any(|event| match event.kind {
         EventKind::Call(call) => is_exit(program, module, call),
-        EventKind::Raise(_) => true,
+        EventKind::Raise(_) => !is_failure(event.ctx),
         _ => false,
     })
+}
+
+/// Whether a handler raises whatever happens: what it interrupted does not go on.
+fn always_raises(program: &Program, id: FuncId) -> bool {
+    let (module, function) = program.func_local(id);
+    let facts = &program.module(module).facts;
+    let is_sure = |ctx: CtxIx| matches!(facts.ctxs[ctx.index()].kind, CtxKind::Body(_));
+    facts.events_of(function).iter().any(|event| matches!(event.kind, EventKind::Raise(_)) && is_sure(event.ctx))
 }
 
 /// Whether a handler ends the process, or calls a function on its way that does: `super().handle(signum, frame)`.

@@ -52,7 +52,8 @@ declare_rule! {
     /// state around its callers' code has medium confidence; any other function that no known thread reaches has low
     /// (`--all`). Functions of libraries that change the state inside (`site.addsitedir`) are not seen; that a new name
     /// in `sys.modules` is nobody else's cannot be proven.
-    /// Low, too: one entry of `sys.path` put in and taken out unconditionally, and an empty module.
+    /// Low, too: one entry of `sys.path` put in and taken out unconditionally, an empty module, and what a context manager
+    /// only takes back where its block has failed.
     ///
     /// ## References
     /// - [runpy: "not thread-safe"](https://docs.python.org/3/library/runpy.html)

@@ -47,7 +47,7 @@ declare_rule! {
     /// ## Limits
     /// A context manager that a library (not its tests, scripts, imports, or a program in it without threads) enters itself and that changes and restores a
     /// setting around its callers' code has medium confidence; any other function that no known thread reaches has low
-    /// (`--all`). That the new value is the old one is not seen. Globals of the program's own modules are for `AET612`.
+    /// (`--all`), and so has one that is documented as not thread-safe. That the new value is the old one is not seen. Globals of the program's own modules are for `AET612`.
     ///
     /// ## References
     /// - [locale: "it is generally a bad idea to call setlocale() in some library routine"](https://docs.python.org/3/library/locale.html#background-details-hints-tips-and-caveats)

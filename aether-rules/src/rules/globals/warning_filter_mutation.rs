@@ -48,7 +48,8 @@ declare_rule! {
     /// ## Limits
     /// Inside `with warnings.catch_warnings():` the change is undone, and the context manager itself is for
     /// `AET002`. Functions that no known thread reaches have low confidence (`--all`), but for context managers of
-    /// libraries and filters taken back by position (medium). Silent when only free-threaded builds of 3.14 and later are
+    /// libraries and filters taken back by position (medium). So has what a thread does last, before it stops the loop of the
+    /// program. Silent when only free-threaded builds of 3.14 and later are
     /// the target: filters are context-local there.
     ///
     /// ## References

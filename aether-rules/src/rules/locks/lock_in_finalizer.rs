@@ -2,7 +2,7 @@
 
 use crate::declare_rule;
 use crate::evidence::{self, locks as show};
-use crate::facts::{CallIx, EventKind, Term};
+use crate::facts::{CallIx, EventKind, Term, TermId};
 use crate::finding::EvidenceRole;
 use crate::link::{CallSite, ClassId, FuncId, Kind, Owner, PlaceRoot, Receiver, RootId, Taken, Via};
 use crate::messages;
@@ -61,7 +61,8 @@ declare_rule! {
     ///
     /// ## Limits
     /// The dying object's own lock is free: whoever held it would hold a reference to the object too. So are, as far as
-    /// can be seen (`--all`), the lock of a part that only the object's methods use, and its queue if no thread was given it. Whether the holder
+    /// can be seen (`--all`), the lock of a part that only the object's methods use, or that was given one of them to call
+    /// back, and its queue if no thread was given it. Whether the holder
     /// of another lock can drop such an object, or trigger the collector, is not proven: allocations do. Logging in
     /// a finalizer is of low confidence.
     ///
@@ -105,7 +106,7 @@ fn danger(cx: &RuleContext<'_>, function: FuncId, taken: &Taken) -> Option<Confi
     if cx.program.is_reentrant(taken.lock) || (is_del && taken.owner == Owner::Own) {
         return None;
     }
-    if is_del && belongs_to_the_dying(cx, function, taken) {
+    if is_del && (belongs_to_the_dying(cx, function, taken) || knows_the_dying(cx, function, taken)) {
         return Some(Confidence::Low);
     }
     let (calls, acquisition) = cx.program.way_to(taken);
@@ -182,6 +183,36 @@ fn belongs_to_the_dying(cx: &RuleContext<'_>, finalizer: FuncId, taken: &Taken) 
         }
     }
     true
+}
+
+/// Whether the lock is a part's of the dying object which was given one of the object's methods to call: whoever holds it
+/// has the part on its stack, and that keeps the object alive.
+fn knows_the_dying(cx: &RuleContext<'_>, finalizer: FuncId, taken: &Taken) -> bool {
+    let program = cx.program;
+    let Some(dying) = program.class_of(finalizer).filter(|_| taken.owner == Owner::Part) else { return false };
+    let PlaceRoot::Attr(part, _) = program.lock(taken.lock).place.root else { return false };
+    program.class(dying).mro.iter().flat_map(|&class| program.class(class).methods.values()).any(|&method| {
+        let (module, local) = program.func_local(method);
+        let facts = &program.module(module).facts;
+        let is_part = |term: TermId| {
+            matches!(program.kind(module, term), Kind::Instance(class) if program.class(class).mro.contains(&part))
+        };
+        let is_own = |term: TermId| match facts.terms.get(term) {
+            Term::Attr(base, name) => {
+                let is_self = facts.var_of(base).is_some_and(|var| {
+                    facts.functions[local.index()].params.first().is_some_and(|first| first.var == var)
+                });
+                is_self && program.class(dying).methods.contains_key(&name)
+            }
+            _ => false,
+        };
+        facts.events_of(local).iter().any(|event| match event.kind {
+            EventKind::Call(call) => {
+                is_part(facts.receiver_of(call)) && facts.args_of(call).iter().any(|arg| is_own(arg.value))
+            }
+            _ => false,
+        })
+    })
 }
 
 /// The class whose method a function is, or is nested in.

@@ -66,7 +66,8 @@ declare_rule! {
     /// So are a value that is stored for other reasons than that it is missing, too (`if overwrite or …`), one made of immutable parts where a name first held what was looked up, an object stored under its own
     /// `id`, and, with threads known too, an object of the program made of the key alone that is never changed. What a
     /// constructor hands to a pool once is one run for each object: it does not meet itself there. An object whose class
-    /// derives from a thread-local, or looks up in one what it does not have, is every thread's own.
+    /// derives from a thread-local, or looks up in one what it does not have, is every thread's own. What is stored under a
+    /// second key was found under a first one, or is a class that `type` makes: shown under `--all` only.
     ///
     /// ## References
     /// - [Thread safety guarantees](https://docs.python.org/3/library/threadsafety.html)

@@ -73,12 +73,16 @@ declare_rule! {
     /// ```
     ///
     /// ## Limits
-    /// A bare read of a reference or flag is atomic and often deliberate (the fast path of a double check): it is
+    /// A walk over two lists between which elements move under the lock misses what moves. A bare read of a reference or flag is atomic and often deliberate (the fast path of a double check): it is
     /// reported only where the guard is declared, or where one value is made of two places that belong together. Shown
     /// under `--all` only: what a method stores that sets the object up (`configure`, `open`), where no thread is known to
     /// come there, a setter that does nothing else, a mark that is only ever `True` or `False`, `None` stored or
-    /// a container cleared on the way out (`close`, `stop`), what is put in bare and only taken out under the lock, what also makes the lock anew, a registry that is only added to and never under a
-    /// lock; a store that replaces the value where nobody changes it in steps, or one of an element beside another plain store of one; a store of a caught exception; what one step takes out and tolerates to find gone; what a function stores before it takes the lock, or leaves outside after it. Helpers named `…_locked`, or documented as called with the lock held, are trusted. What keeps others away by other means
+    /// a container cleared or a count taken down on the way out (`close`, `stop`), what is put in bare and only taken out
+    /// under the lock, what also makes the lock anew, a registry that is only added to and never under a lock; a store that
+    /// replaces the value where nobody changes it in steps, or one of an element beside another plain store of one; a store of
+    /// a caught exception; what one step takes out and tolerates to find gone, or where known threads only meet it with single
+    /// steps; what a function stores before it takes the lock, or leaves outside after it. Helpers named `…_locked`, or
+    /// documented as called with the lock held, are trusted. What keeps others away by other means
     /// (an event, a protocol) is not seen.
     /// A lock named after a place (`_clients_lock` for `_clients`) and held at one access at least guards it, whatever the
     /// others do: there, a change in place or a loop without the lock is reported.
@@ -152,7 +156,7 @@ fn inferred(cx: &RuleContext<'_>, place: Place, guard: InferredGuard) -> Option<
     let bare = bare.map(|access| {
         let sets_up = check_then_act::is_setting_up(cx, access) && cx.program.conflict(access, locked).is_none();
         let doubtful = || is_probably_meant(cx, access, guard.lock) && cx.program.conflict(access, locked).is_none();
-        let is_whole = !harm::breaks_in(cx, access, guard.lock);
+        let is_whole = !harm::breaks_in(cx, access, guard.lock) || harm::meets_single_steps(cx, access, guard.lock);
         (sets_up || is_whole || is_deliberate(cx, access, guard.lock) || doubtful(), access)
     });
     let (deliberate, access) = bare

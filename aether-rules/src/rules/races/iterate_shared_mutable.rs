@@ -59,9 +59,9 @@ declare_rule! {
     /// through it and others take elements out in the course of things, no thread need be known. Classes that install
     /// signal handlers, which live on the main thread, and those of graphical user interfaces are left out of that.
     /// A list from which others only ever take everything (`xs.clear()`) ends a loop early, as if it had come later: shown
-    /// under `--all` only, as is, where no thread is known, a loop over a list in a method that closes the object. A variable
-    /// of the function a thread runs is one for each run.
-    /// Where no thread is known, a loop in a hook of the interpreter's end (`@atexit.register`) is shown under `--all` only.
+    /// under `--all` only, as is, where no thread is known, a loop over a list in a method that closes the object or over
+    /// anything in a hook of the interpreter's end (`@atexit.register`), and a loop over what the function has just replaced by
+    /// an empty container. A variable of the function a thread runs is one for each run.
     /// A loop after
     /// `self.closed = True`, set under the lock under which everybody tests it before adding, or after the join of the one
     /// thread the object starts, is shown under `--all` only. A method that every class with the thread overrides does not
@@ -104,6 +104,7 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
         let is_at_exit = matches!(sharing, Sharing::Promised(_)) && runs_at_exit(cx, access.function);
         let is_harmless = is_setup
             || is_at_exit
+            || is_just_emptied(cx, access)
             || (container == ContainerKind::List && (only_emptied(cx, place) || is_skipped_at_end));
         let confidence = match &sharing {
             _ if is_harmless => Confidence::Low,
@@ -219,6 +220,30 @@ fn is_everybodys(cx: &RuleContext<'_>, access: &Access, disturbs: impl Fn(&Acces
     };
     let mut others = cx.program.accesses(access.place).iter().filter(|other| other.function != access.function);
     is_daily(access) && others.any(|other| disturbs(other) && check_then_act::removes(other) && is_daily(other))
+}
+
+/// Whether the function has just put an empty container there: between that and the loop, nothing is called that could
+/// fill it.
+fn is_just_emptied(cx: &RuleContext<'_>, access: &Access) -> bool {
+    let facts = &cx.program.module(access.module).facts;
+    let is_empty = |value| match facts.terms.get(value) {
+        Term::Display(_, list) => facts.terms.list(list).is_empty(),
+        Term::Call(call) => {
+            let makes = matches!(cx.program.kind(access.module, value).role(), Some(Role::Container(_)));
+            makes && facts.args_of(call).is_empty()
+        }
+        _ => false,
+    };
+    cx.program.accesses(access.place).iter().any(|other| {
+        let empties = matches!(other.kind, AccessKind::Write(Touch::Whole, value) if is_empty(value));
+        let between = || &facts.events[other.event.index() + 1..access.event.index()];
+        other.function == access.function
+            && other.event < access.event
+            && empties
+            && !between()
+                .iter()
+                .any(|event| matches!(event.kind, EventKind::Call(_) | EventKind::Await | EventKind::Yield(_)))
+    })
 }
 
 /// Whether somebody in another function changes the container with no lock in common.

@@ -64,7 +64,8 @@ declare_rule! {
     /// Also shown under `--all` only: a private counter that only counts up from zero and is only asked whether it is zero,
     /// or put into a message; where no thread is known, a step whose every known caller holds some lock; a step documented as
     /// taken with the lock held; what a package for tests (`testing`) does, and what only that calls. Two threads that each
-    /// have an object made by their own class (`self._screen = Screen()`) do not meet in it.
+    /// have an object made by their own class (`self._screen = Screen()`) do not meet in it. A lock that is only ever tried
+    /// (`if not lock.acquire(False): return`) promises nothing for what is not done under it.
     ///
     /// ## References
     /// - [Python FAQ: what kinds of global value mutation are thread-safe?](https://docs.python.org/3/faq/library.html#what-kinds-of-global-value-mutation-are-thread-safe)

@@ -3,9 +3,9 @@
 use crate::check_then_act;
 use crate::declare_rule;
 use crate::evidence;
-use crate::facts::{EventKind, Term, TermId};
+use crate::facts::{CtxIx, CtxKind, EventKind, Term, TermId};
 use crate::finding::{Evidence, EvidenceRole};
-use crate::link::{Access, AccessKind, Callee, Sharing};
+use crate::link::{Access, AccessKind, Callee, Sharing, Touch};
 use crate::qual;
 use crate::{Confidence, Finding, Findings, RuleContext};
 
@@ -52,7 +52,9 @@ declare_rule! {
     /// `x = x or default` is lazy initialisation and has a rule of its own. A value that travels through more than one
     /// local name, or through another function, is not followed. A copy put back untouched is no change. `self.x = f(self.x)`
     /// in a cached property is shown under `--all` only, where no thread is known: whoever comes second does the same. So is what a
-    /// method does that makes the object ready (`connect`, `_setup_transport`).
+    /// method does that makes the object ready (`connect`, `_setup_transport`), and what changes an element of a container
+    /// that the same branch has just made and stored. What is documented as called with the lock held is believed until
+    /// somebody is seen to call it without, where others hold one.
     ///
     /// ## References
     /// - [Python FAQ: what kinds of global value mutation are thread-safe?](https://docs.python.org/3/faq/library.html#what-kinds-of-global-value-mutation-are-thread-safe)
@@ -83,7 +85,26 @@ fn check(cx: &RuleContext<'_>, findings: &mut Findings<'_>) {
 fn confidence(cx: &RuleContext<'_>, access: &Access, sharing: &Sharing<'_>) -> Confidence {
     let is_proven = matches!(sharing, Sharing::Proven(_));
     let is_apart = || is_cached(cx, access) || check_then_act::sets_up(cx, access);
-    if !is_proven && is_apart() { Confidence::Low } else { sharing.confidence() }
+    if (!is_proven && is_apart()) || fills_own_new(cx, access) { Confidence::Low } else { sharing.confidence() }
+}
+
+/// Whether an element is changed of a container that the same branch has just made and stored: whoever else comes there
+/// makes one of its own, and that it is seen half filled is another rule's business.
+fn fills_own_new(cx: &RuleContext<'_>, access: &Access) -> bool {
+    let facts = &cx.program.module(access.module).facts;
+    let is_new = |value: TermId| match facts.terms.get(value) {
+        Term::Display(_, list) => facts.terms.list(list).is_empty(),
+        _ => false,
+    };
+    let is_asked = |ctx: CtxIx| facts.ctx_chain(ctx).any(|(_, ctx)| matches!(ctx.kind, CtxKind::Branch(..)));
+    matches!(access.kind, AccessKind::Write(Touch::Element(_), _))
+        && cx.program.accesses(access.place).iter().any(|other| {
+            other.function == access.function
+                && other.event < access.event
+                && facts.ctx_within(access.ctx, other.ctx)
+                && is_asked(other.ctx)
+                && matches!(other.kind, AccessKind::Write(Touch::Whole, value) if is_new(value))
+        })
 }
 
 /// Whether a decorator keeps what the function returns, so that it runs once for each thread that is first.

@@ -29,7 +29,8 @@ pub(super) fn is_deliberate(cx: &RuleContext<'_>, access: &Access, lock: LockId)
             _ => false,
         };
         let empties = matches!(access.kind, AccessKind::Write(Touch::Whole, value) if is_empty(value));
-        clears || empties || stores_of(|value| value == Term::Const(Const::None))
+        let counts = matches!(access.kind, AccessKind::Augment(Touch::Whole, _));
+        clears || empties || counts || stores_of(|value| value == Term::Const(Const::None))
     };
     let keeps_error =
         || matches!(access.kind, AccessKind::Write(Touch::Whole, value) if check_then_act::is_error(cx, access, value));

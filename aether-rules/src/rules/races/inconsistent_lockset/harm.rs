@@ -7,7 +7,7 @@
 
 use crate::RuleContext;
 use crate::check_then_act;
-use crate::link::{Access, AccessKind, LockId, Place, Touch};
+use crate::link::{Access, AccessKind, FuncId, LockId, Place, PlaceRoot, Touch};
 use crate::model::{ContainerKind, Effect, Role};
 
 /// Whether a bare access breaks into steps, its own or those of code that holds the lock.
@@ -16,24 +16,69 @@ pub(super) fn breaks_in(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> 
         return true;
     }
     let program = cx.program;
-    let mut locked = program.accesses(access.place).iter().filter(|other| program.held_at_access(other).holds(lock));
-    let takes_away = check_then_act::removes(access) || matches!(access.kind, AccessKind::Write(Touch::Whole, _));
     match access.kind {
         AccessKind::Touch(_) => true,
-        AccessKind::Iterate | AccessKind::Method(_, Effect::Iterate | Effect::View) => has_fixed_walk(cx, access),
-        _ if takes_away || matches!(access.kind, AccessKind::Delete(_)) => locked.any(|other| {
-            depends(cx, other)
-                || check_then_act::removes(other)
-                || matches!(other.kind, AccessKind::Delete(_))
-                || (walks(other) && access.kind.resizes() && has_fixed_walk(cx, access))
-        }),
-        // Put in: one more element disturbs those who walk, and those who asked whether it is there.
-        _ => locked.any(|other| {
-            let inserts = other.kind.resizes() && !program.checks(other).is_empty();
-            let replaces = matches!(access.kind, AccessKind::Write(Touch::Element(_), _));
-            (walks(other) && access.kind.resizes() && has_fixed_walk(cx, access)) || (replaces && inserts)
-        }),
+        AccessKind::Iterate | AccessKind::Method(_, Effect::Iterate | Effect::View) => {
+            has_fixed_walk(cx, access) || misses_what_moves(cx, access, lock)
+        }
+        _ => {
+            let mut others = program.accesses(access.place).iter();
+            others.any(|other| program.held_at_access(other).holds(lock) && breaks(cx, access, other))
+        }
     }
+}
+
+/// Whether all that known threads do under the lock beside a bare access are single steps, and so is the access.
+pub(super) fn meets_single_steps(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> bool {
+    let locked = |other: &Access| cx.program.held_at_access(other).holds(lock);
+    let is_read = !access.kind.writes();
+    !is_read
+        && !depends(cx, access)
+        && cx.program.conflict(access, locked).is_some()
+        && cx.program.conflict(access, |other| locked(other) && breaks(cx, access, other)).is_none()
+}
+
+/// Whether a bare change comes between the steps of which another access is one.
+fn breaks(cx: &RuleContext<'_>, access: &Access, other: &Access) -> bool {
+    let disturbs_walk = walks(other) && access.kind.resizes() && has_fixed_walk(cx, access);
+    let takes_away = check_then_act::removes(access)
+        || matches!(access.kind, AccessKind::Write(Touch::Whole, _) | AccessKind::Delete(_));
+    if takes_away {
+        return depends(cx, other)
+            || check_then_act::removes(other)
+            || matches!(other.kind, AccessKind::Delete(_))
+            || disturbs_walk;
+    }
+    // Put in: one more element disturbs those who walk, and those who asked whether it is there.
+    let inserts = other.kind.resizes() && !cx.program.checks(other).is_empty();
+    let replaces = matches!(access.kind, AccessKind::Write(Touch::Element(_), _));
+    disturbs_walk || (replaces && inserts)
+}
+
+/// Whether a function walks over two containers in turn, bare, while others move elements from one to the other under the
+/// lock: what moves between the walks is in neither.
+fn misses_what_moves(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> bool {
+    let program = cx.program;
+    let PlaceRoot::Attr(class, _) = access.place.root else { return false };
+    let locked = |other: &&Access| program.held_at_access(other).holds(lock);
+    let takes = |place: Place, function: FuncId| {
+        let mut others = program.accesses(place).iter().filter(|other| other.function == function).filter(locked);
+        others.any(|other| check_then_act::removes(other) && !matches!(other.kind, AccessKind::Write(..)))
+    };
+    let moves = |from: Place, to: Place| {
+        let mut puts = program.accesses(to).iter().filter(locked).filter(|other| other.kind.resizes());
+        puts.any(|put| !check_then_act::removes(put) && takes(from, put.function))
+    };
+    let is_walked = |place: Place| {
+        let mut others = program.accesses(place).iter().filter(|other| other.function == access.function);
+        others.any(|other| other.kind == AccessKind::Iterate && program.held_at_access(other).is_empty())
+    };
+    let is_neighbour = |place: Place| matches!(place.root, PlaceRoot::Attr(owner, _) if owner == class);
+    access.kind == AccessKind::Iterate
+        && program
+            .places_of(cx.module)
+            .filter(|&place| place != access.place && is_neighbour(place))
+            .any(|place| is_walked(place) && (moves(access.place, place) || moves(place, access.place)))
 }
 
 fn walks(access: &Access) -> bool {
