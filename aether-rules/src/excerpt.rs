@@ -7,9 +7,8 @@
 //! from how lines are indented; where that goes wrong, the excerpt is no Python, and the whole text is to be read.
 
 use std::ops::Range;
-use std::sync::LazyLock;
 
-use aho_corasick::AhoCorasick;
+use memchr::memmem;
 use rustc_hash::FxHashMap;
 
 mod outline;
@@ -19,22 +18,21 @@ use outline::{Block, Outline, Shape, words};
 /// Words without which no code starts a thread or hands work to one, be it through a helper whose name says so
 /// (`run_threaded`, `start_threads(…)`); `threading` alone does not. Without their first letter where it may be small or
 /// capital: `ThreadPoolExecutor` and `run_in_executor`.
-static WORDS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
-    let words = ["Thread", "xecutor", "Timer", "to_thread", "new_thread", "in_thread", "threaded", "threads("];
-    AhoCorasick::new(words).ok()
-});
+const WORDS: [&str; 8] = ["Thread", "xecutor", "Timer", "to_thread", "new_thread", "in_thread", "threaded", "threads("];
 
 /// What a blanked block is to Python, up to the end of its line.
 const FILLER: &str = "pass#";
 
 /// Whether a text has a word without which no code runs on several threads.
 pub(crate) fn names_threads(text: &str) -> bool {
-    WORDS.as_ref().is_none_or(|words| words.is_match(text))
+    WORDS.iter().any(|word| memmem::find(text.as_bytes(), word.as_bytes()).is_some())
 }
 
 /// A text with every function blanked that neither names threads nor is named by what does; nothing if all is needed.
 pub(crate) fn of_threads(text: &str) -> Option<String> {
-    let mentions = WORDS.as_ref()?.find_iter(text).map(|found| found.start()).collect();
+    let mut mentions: Vec<usize> =
+        WORDS.iter().flat_map(|word| memmem::find_iter(text.as_bytes(), word.as_bytes())).collect();
+    mentions.sort_unstable();
     let mut excerpt = Excerpt { text, mentions, parts: Vec::new(), named: FxHashMap::default(), waiting: Vec::new() };
     let outline = Outline::new(text);
     for block in outline.blocks(0..text.len(), 0) {

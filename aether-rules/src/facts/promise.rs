@@ -3,9 +3,6 @@
 //! *Invariant:* a promise is only heard where the class or module itself is what the sentence is about; a denial
 //! anywhere in the text outweighs every promise.
 
-use std::sync::LazyLock;
-
-use aho_corasick::AhoCorasick;
 use ruff_python_ast::Stmt;
 
 use super::contract;
@@ -170,10 +167,9 @@ fn read(text: &str, own_name: &str) -> ThreadSafety {
 
 /// Most docstrings never do, and need no second look.
 fn mentions_threads(text: &str) -> bool {
-    // Without their first letter, which may be a capital.
-    static WORDS: LazyLock<Option<AhoCorasick>> =
-        LazyLock::new(|| AhoCorasick::new(["hread", "HREAD", "oncurrent", "ONCURRENT"]).ok());
-    WORDS.as_ref().is_none_or(|words| words.is_match(text))
+    let bytes = text.as_bytes();
+    bytes.windows(6).any(|six| six.eq_ignore_ascii_case(b"thread"))
+        || bytes.windows(10).any(|ten| ten.eq_ignore_ascii_case(b"concurrent"))
 }
 
 /// The text without what describes parameters, code, and directives, in lower case.
