@@ -49,6 +49,10 @@ declare_rule! {
     /// - [Thread safety guarantees](https://docs.python.org/3/library/threadsafety.html)
     pub(crate) static SHARED_SCRATCH = {
         code: "AET216", name: "shared-scratch", summary: "an object of all threads is set up for one call",
+        mentions: &[
+            Sym::new("register"), Sym::new("truncate"), Sym::new("seek"), Sym::new("seed"), Sym::new("setstate"),
+            Sym::new("set_seqs"), Sym::new("set_seq1"), Sym::new("set_seq2"),
+        ],
         family: State, level: Warning, since: "0.1.0", versions: "all", check: Some(check),
     }
 }
