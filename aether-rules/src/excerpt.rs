@@ -140,7 +140,9 @@ impl<'a> Excerpt<'a> {
             }
             let members = (part + 1..self.parts.len()).take_while(|&at| self.parts[at].head == Some(part));
             let ready: Vec<usize> = members.filter(|&at| self.parts[at].shape.comes_with_class()).collect();
-            ready.into_iter().for_each(|part| self.keep(part));
+            for part in ready {
+                self.keep(part);
+            }
             for word in words(&self.text[self.parts[part].range.clone()]) {
                 for parts in self.named.remove(word).into_iter().flatten() {
                     self.keep_all(parts);
