@@ -57,16 +57,7 @@ impl Program {
         let facts = &self.modules[module.index()].facts;
         match facts.terms.get(term) {
             Term::Opaque | Term::Item(..) => Kind::Unknown,
-            Term::Name(name) => match facts.name_targets[name.index()] {
-                NameTarget::Var(var) => {
-                    within.rests_on(|| self.variable_stands(module, var));
-                    self.var_kinds[module.index()][var.index()]
-                }
-                NameTarget::Free(name) => {
-                    within.rests_on(|| self.free_name_stands(module));
-                    self.free_name(module, name)
-                }
-            },
+            Term::Name(name) => self.named(module, facts.name_targets[name.index()], within),
             Term::Attr(base, name) => {
                 let base = self.kind_within(module, base, within);
                 within.rests_on(|| self.member_stands(base, name));
@@ -82,13 +73,7 @@ impl Program {
                 within.rests_on(|| Stands::UntilPassed);
                 self.parameter(module, function, position)
             }
-            Term::Import(import) => {
-                let target = &self.imports[module.index()][import.index()];
-                if let &ImportTarget::Member(module, name) = target {
-                    within.rests_on(|| self.global_stands(module, name));
-                }
-                self.imported(target)
-            }
+            Term::Import(import) => self.imported(module, import.index(), within),
             Term::Element(iterable) => {
                 within.rests_on(|| Stands::Once);
                 self.element_kind(module, iterable, within.depth)
@@ -108,6 +93,19 @@ impl Program {
         }
     }
 
+    fn named(&self, module: ModuleId, target: NameTarget, within: Within<'_>) -> Kind {
+        match target {
+            NameTarget::Var(var) => {
+                within.rests_on(|| self.variable_stands(module, var));
+                self.var_kinds[module.index()][var.index()]
+            }
+            NameTarget::Free(name) => {
+                within.rests_on(|| self.free_name_stands(module));
+                self.free_name(module, name)
+            }
+        }
+    }
+
     fn free_name(&self, module: ModuleId, name: Sym) -> Kind {
         for &star in &self.star_imports[module.index()] {
             if let Some(&var) = self.globals[star.index()].get(&name) {
@@ -117,10 +115,13 @@ impl Program {
         Kind::Lib(qual!("builtins").child(name))
     }
 
-    fn imported(&self, target: &ImportTarget) -> Kind {
-        match *target {
+    fn imported(&self, module: ModuleId, import: usize, within: Within<'_>) -> Kind {
+        match self.imports[module.index()][import] {
             ImportTarget::Module(target) => Kind::Module(target),
-            ImportTarget::Member(target, name) => self.global(target, name),
+            ImportTarget::Member(target, name) => {
+                within.rests_on(|| self.global_stands(target, name));
+                self.global(target, name)
+            }
             ImportTarget::Lib(name) => Kind::Lib(name),
         }
     }

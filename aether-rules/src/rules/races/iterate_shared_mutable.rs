@@ -234,11 +234,12 @@ fn is_just_emptied(cx: &RuleContext<'_>, access: &Access) -> bool {
         }
         _ => false,
     };
-    cx.program.accesses(access.place).iter().any(|other| {
+    // Of the function's own accesses alone: terms are the module's.
+    let mut own = cx.program.accesses(access.place).iter().filter(|other| other.function == access.function);
+    own.any(|other| {
         let empties = matches!(other.kind, AccessKind::Write(Touch::Whole, value) if is_empty(value));
         let between = || &facts.events[other.event.index() + 1..access.event.index()];
-        other.function == access.function
-            && other.event < access.event
+        other.event < access.event
             && empties
             && !between()
                 .iter()
@@ -289,4 +290,22 @@ fn describe(
             ],
             applicability: Applicability::Unsafe,
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{MemorySources, Settings, analyze};
+
+    /// The accesses to one list stand in two files, of which one is small and one large.
+    #[test]
+    fn a_container_is_looked_at_in_the_file_it_is_stored_in() {
+        let padding: String = (0..200).map(|n| format!("x{n} = y{n}.z\n")).collect();
+        let base = "jobs = {}\n\ndef drop():\n    global jobs\n    jobs = {}\n";
+        let user = "import threading\nimport base\n\ndef run():\n    base.jobs.pop(1)\n\ndef page():\n\
+                    \x20   for job in base.jobs:\n        print(job)\n\nthreading.Thread(target=run).start()\npage()\n";
+        let sources =
+            MemorySources::new(Settings::default()).with("base.py", &format!("{padding}{base}")).with("user.py", user);
+        let report = analyze(&sources);
+        assert_eq!(report.diagnostics.iter().filter(|one| one.rule.code == "AET107").count(), 1);
+    }
 }
