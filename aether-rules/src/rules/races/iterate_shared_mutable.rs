@@ -299,7 +299,7 @@ mod tests {
     /// The accesses to one list stand in two files, of which one is small and one large.
     #[test]
     fn a_container_is_looked_at_in_the_file_it_is_stored_in() {
-        let padding: String = (0..200).map(|n| format!("x{n} = y{n}.z\n")).collect();
+        let padding = "print(1)\n".repeat(200);
         let base = "jobs = {}\n\ndef drop():\n    global jobs\n    jobs = {}\n";
         let user = "import threading\nimport base\n\ndef run():\n    base.jobs.pop(1)\n\ndef page():\n\
                     \x20   for job in base.jobs:\n        print(job)\n\nthreading.Thread(target=run).start()\npage()\n";
