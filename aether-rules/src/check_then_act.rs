@@ -6,7 +6,7 @@ use crate::evidence;
 use crate::facts::{Const, EventKind, Term, TermId};
 use crate::finding::{Evidence, EvidenceRole};
 use crate::link::{Access, AccessKind, Answer, Asked, Check, Place, Sharing, Touch, Worth};
-use crate::model::Effect;
+use crate::model::{Effect, Role};
 use crate::rule::Confidence;
 use crate::sym;
 use crate::{Finding, Findings, RuleContext};
@@ -241,6 +241,20 @@ pub(crate) fn lock_advice(cx: &RuleContext<'_>, place: Place, otherwise: &str) -
     match evidence::lock_of_place(cx.program, place) {
         Some(lock) => format!("hold `{lock}` from the test to the act, as one critical section"),
         None => otherwise.to_owned(),
+    }
+}
+
+/// Whether an access stores an empty container.
+pub(crate) fn empties(cx: &RuleContext<'_>, access: &Access) -> bool {
+    let facts = &cx.program.module(access.module).facts;
+    let AccessKind::Write(Touch::Whole, value) = access.kind else { return false };
+    match facts.terms.get(value) {
+        Term::Display(_, list) => facts.terms.list(list).is_empty(),
+        Term::Call(call) => {
+            let made = cx.program.kind(access.module, value).role();
+            matches!(made, Some(Role::Container(_))) && facts.args_of(call).is_empty()
+        }
+        _ => false,
     }
 }
 

@@ -226,21 +226,12 @@ fn is_everybodys(cx: &RuleContext<'_>, access: &Access, disturbs: impl Fn(&Acces
 /// fill it.
 fn is_just_emptied(cx: &RuleContext<'_>, access: &Access) -> bool {
     let facts = &cx.program.module(access.module).facts;
-    let is_empty = |value| match facts.terms.get(value) {
-        Term::Display(_, list) => facts.terms.list(list).is_empty(),
-        Term::Call(call) => {
-            let makes = matches!(cx.program.kind(access.module, value).role(), Some(Role::Container(_)));
-            makes && facts.args_of(call).is_empty()
-        }
-        _ => false,
-    };
     // Of the function's own accesses alone: terms are the module's.
     let mut own = cx.program.accesses(access.place).iter().filter(|other| other.function == access.function);
     own.any(|other| {
-        let empties = matches!(other.kind, AccessKind::Write(Touch::Whole, value) if is_empty(value));
         let between = || &facts.events[other.event.index() + 1..access.event.index()];
         other.event < access.event
-            && empties
+            && check_then_act::empties(cx, other)
             && !between()
                 .iter()
                 .any(|event| matches!(event.kind, EventKind::Call(_) | EventKind::Await | EventKind::Yield(_)))

@@ -6,7 +6,6 @@ use crate::RuleContext;
 use crate::check_then_act;
 use crate::facts::{Const, EventKind, Sym, Term, TermId};
 use crate::link::{Access, AccessKind, LockId, Place, Touch};
-use crate::model::Role;
 use crate::sym;
 
 use super::{is_tolerant, takes};
@@ -20,17 +19,8 @@ pub(super) fn is_deliberate(cx: &RuleContext<'_>, access: &Access, lock: LockId)
     };
     let takes_away = || {
         let clears = matches!(access.kind, AccessKind::Method(method, _) if method == sym!("clear"));
-        let is_empty = |value| match facts.terms.get(value) {
-            Term::Display(_, list) => facts.terms.list(list).is_empty(),
-            Term::Call(call) => {
-                let makes = matches!(cx.program.kind(access.module, value).role(), Some(Role::Container(_)));
-                makes && facts.args_of(call).is_empty()
-            }
-            _ => false,
-        };
-        let empties = matches!(access.kind, AccessKind::Write(Touch::Whole, value) if is_empty(value));
         let counts = matches!(access.kind, AccessKind::Augment(Touch::Whole, _));
-        clears || empties || counts || stores_of(|value| value == Term::Const(Const::None))
+        clears || check_then_act::empties(cx, access) || counts || stores_of(|value| value == Term::Const(Const::None))
     };
     let keeps_error =
         || matches!(access.kind, AccessKind::Write(Touch::Whole, value) if check_then_act::is_error(cx, access, value));
