@@ -15,15 +15,13 @@ const MAX_LINES: usize = 3;
 
 /// Lowers what a comment beside it accepts. The findings and comments are those of the file with this text.
 pub(crate) fn forgive(found: &mut [(&'static Rule, Finding)], comments: &[Comment], text: &str) {
-    let accepting = |kind: &CommentKind| matches!(kind, CommentKind::Accepted | CommentKind::AcceptedWait);
-    let accepting: Vec<&Comment> = comments.iter().filter(|comment| accepting(&comment.kind)).collect();
-    for (rule, finding) in found.iter_mut().filter(|_| !accepting.is_empty()) {
+    for (rule, finding) in found {
         let wanted = match rule.family {
             Family::Races | Family::State | Family::Globals => CommentKind::Accepted,
             Family::Asyncio => CommentKind::AcceptedWait,
             _ => continue,
         };
-        let mut speaking = accepting.iter().filter(|comment| comment.kind == wanted);
+        let mut speaking = comments.iter().filter(|comment| comment.kind == wanted);
         if speaking.any(|comment| spans(finding).any(|range| speaks_of(comment, range, text))) {
             finding.confidence = Confidence::Low;
         }

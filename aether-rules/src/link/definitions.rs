@@ -4,7 +4,7 @@
 
 use ruff_text_size::{TextRange, TextSize};
 
-use super::kind::{ClassId, FuncId, Kind, ModuleId};
+use super::kind::{ClassId, FuncId, ModuleId};
 use super::places::{Place, PlaceRoot};
 use super::program::Program;
 use super::sharing::ThreadOf;
@@ -45,14 +45,6 @@ impl Program {
         };
         let by_class = || USES.contains(&declaration.name) && self.class_of(function).is_some_and(is_once);
         declaration.flags.is_once || by_class()
-    }
-
-    /// The object that a class's own module makes of it, and keeps for everybody who imports it.
-    pub fn has_global_object(&self, class: ClassId) -> bool {
-        let (module, _) = self.class_local(class);
-        let facts = &self.modules[module.index()].facts;
-        let mut globals = facts.vars.iter().enumerate().filter(|(_, var)| var.scope.index() == 0);
-        globals.any(|(index, _)| self.var_kinds[module.index()][index] == Kind::Instance(class))
     }
 
     /// Whether the objects of a class are classes.

@@ -82,6 +82,8 @@ pub struct Program {
     pub(super) decorators: OnceLock<rustc_hash::FxHashSet<FuncId>>,
     pub(super) by_name: OnceLock<super::by_name::ByName>,
     pub(super) nesting: std::sync::OnceLock<super::nesting::Nesting>,
+    /// Classes of which their own module makes an object.
+    pub(super) global_objects: OnceLock<rustc_hash::FxHashSet<ClassId>>,
     /// The places that a lock is named after.
     pub(super) named: OnceLock<rustc_hash::FxHashMap<super::places::Place, super::locks::LockId>>,
 }

@@ -7,33 +7,22 @@ use rustc_hash::FxHashSet;
 use super::kind::{ClassId, FuncId, Kind, ModuleId};
 use super::locks::LockId;
 use super::places::{Place, PlaceRoot};
-use super::program::Program;
+use super::program::{Module, Program};
 use crate::facts::{Const, Qual, Term, TermId};
 
 /// What makes such a place.
 pub(super) struct Unaided {
     /// Classes of which a method promises that something happens only once.
     once: FxHashSet<ClassId>,
-    /// Classes of which their module makes an object for everybody.
-    global: FxHashSet<ClassId>,
 }
 
 impl Unaided {
-    /// Looks at every class, global and lock of the program.
+    /// Looks at every class of the program.
     pub(super) fn new(program: &Program) -> Self {
         let classes = (0..program.class_modules.len()).map(ClassId::at);
         let promises =
             |class: &ClassId| program.class(*class).methods.values().any(|&method| program.promises_once(method));
-        let once = classes.filter(promises).collect();
-        let mut global = FxHashSet::default();
-        for (index, module) in program.modules.iter().enumerate() {
-            let vars = module.facts.vars.iter().zip(&program.var_kinds[index]);
-            global.extend(vars.filter(|(var, _)| var.scope.index() == 0).filter_map(|(_, &kind)| match kind {
-                Kind::Instance(class) if program.class_local(class).0 == ModuleId::at(index) => Some(class),
-                _ => None,
-            }));
-        }
-        Self { once, global }
+        Self { once: classes.filter(promises).collect() }
     }
 
     /// Whether a place is one.
@@ -42,7 +31,7 @@ impl Unaided {
             PlaceRoot::Global(..) => program.is_given_later(place),
             PlaceRoot::ClassAttr(class, _) => self.once.contains(&class),
             PlaceRoot::Attr(class, _) => {
-                self.once.contains(&class) || (self.global.contains(&class) && program.starts_empty(place))
+                self.once.contains(&class) || (program.has_global_object(class) && program.starts_empty(place))
             }
             PlaceRoot::Cell(..) => false,
         };
@@ -51,6 +40,23 @@ impl Unaided {
 }
 
 impl Program {
+    /// Whether a class's own module makes an object of it, and keeps it for everybody who imports it.
+    pub fn has_global_object(&self, class: ClassId) -> bool {
+        let find = || {
+            let of_module = |(index, module): (usize, &Module)| {
+                let vars = module.facts.vars.iter().zip(&self.var_kinds[index]);
+                let globals = vars.filter(|(var, _)| var.scope.index() == 0).map(|(_, &kind)| kind);
+                let own = globals.filter_map(move |kind| match kind {
+                    Kind::Instance(class) if self.class_local(class).0 == ModuleId::at(index) => Some(class),
+                    _ => None,
+                });
+                own.collect::<Vec<_>>()
+            };
+            self.modules.iter().enumerate().flat_map(of_module).collect()
+        };
+        self.global_objects.get_or_init(find).contains(&class)
+    }
+
     /// Whether a global of a module starts without a value and is given one later.
     fn is_given_later(&self, place: Place) -> bool {
         let PlaceRoot::Global(module, name) = place.root else { return false };

@@ -90,24 +90,25 @@ fn may_accept(block: &[u8]) -> bool {
 
 fn accepts(block: &str) -> bool {
     // "increment" and "race" are parts of many words.
-    const HINTS: [&str; 6] = ["rac", "los", "hread", "ncurren", "tomic", "ncrement"];
-    if !HINTS.iter().any(|hint| memchr::memmem::find(block.as_bytes(), hint.as_bytes()).is_some()) {
-        return false;
-    }
-    let words = prose(block);
-    let has = |some: &[&str]| some.iter().any(|word| words.contains(word));
-    has(SUBJECTS) && has(VERDICTS) && !has(DENIALS)
+    hinted(block, &["rac", "los", "hread", "ncurren", "tomic", "ncrement"])
+        .is_some_and(|words| has(&words, SUBJECTS) && has(&words, VERDICTS) && !has(&words, DENIALS))
 }
 
 fn accepts_wait(block: &str) -> bool {
     // "lock" alone is in many comments.
-    const HINTS: [&str; 2] = ["block", "Block"];
-    if !HINTS.iter().any(|hint| memchr::memmem::find(block.as_bytes(), hint.as_bytes()).is_some()) {
-        return false;
-    }
-    let words = prose(block);
-    let has = |some: &[&str]| some.iter().any(|word| words.contains(word));
-    words.contains("block") && (has(VERDICTS) || has(MEANT)) && !has(DENIALS) && !has(AGAINST)
+    hinted(block, &["block", "Block"]).is_some_and(|words| {
+        let is_meant = has(&words, VERDICTS) || has(&words, MEANT);
+        words.contains("block") && is_meant && !has(&words, DENIALS) && !has(&words, AGAINST)
+    })
+}
+
+fn has(words: &str, some: &[&str]) -> bool {
+    some.iter().any(|word| words.contains(word))
+}
+
+/// The words of a comment in which one of these stands as it is.
+fn hinted(block: &str, hints: &[&str]) -> Option<String> {
+    hints.iter().any(|hint| memchr::memmem::find(block.as_bytes(), hint.as_bytes()).is_some()).then(|| prose(block))
 }
 
 /// The words of a comment, in lower case and on one line.

@@ -31,8 +31,7 @@ pub(super) fn breaks_in(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> 
 /// Whether all that known threads do under the lock beside a bare access are single steps, and so is the access.
 pub(super) fn meets_single_steps(cx: &RuleContext<'_>, access: &Access, lock: LockId) -> bool {
     let locked = |other: &Access| cx.program.held_at_access(other).holds(lock);
-    let is_read = !access.kind.writes();
-    !is_read
+    access.kind.writes()
         && !depends(cx, access)
         && cx.program.conflict(access, locked).is_some()
         && cx.program.conflict(access, |other| locked(other) && breaks(cx, access, other)).is_none()
@@ -41,13 +40,8 @@ pub(super) fn meets_single_steps(cx: &RuleContext<'_>, access: &Access, lock: Lo
 /// Whether a bare change comes between the steps of which another access is one.
 fn breaks(cx: &RuleContext<'_>, access: &Access, other: &Access) -> bool {
     let disturbs_walk = walks(other) && access.kind.resizes() && has_fixed_walk(cx, access);
-    let takes_away = check_then_act::removes(access)
-        || matches!(access.kind, AccessKind::Write(Touch::Whole, _) | AccessKind::Delete(_));
-    if takes_away {
-        return depends(cx, other)
-            || check_then_act::removes(other)
-            || matches!(other.kind, AccessKind::Delete(_))
-            || disturbs_walk;
+    if check_then_act::removes(access) {
+        return depends(cx, other) || check_then_act::removes(other) || disturbs_walk;
     }
     // Put in: one more element disturbs those who walk, and those who asked whether it is there.
     let inserts = other.kind.resizes() && !cx.program.checks(other).is_empty();
