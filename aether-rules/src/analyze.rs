@@ -15,6 +15,7 @@ use crate::excerpt;
 use crate::facts::{self, CommentKind, ModuleFacts};
 use crate::finding::{Finding, Findings};
 use crate::link::{Callee, ModuleId, Program};
+use crate::parallel::of_each;
 use crate::parse::{self, ParsedModule};
 use crate::registry;
 use crate::rule::{Confidence, Level, Rule};
@@ -88,11 +89,7 @@ impl Linked {
     fn link(sources: &dyn Sources) -> Self {
         let mut order: Vec<usize> = (0..sources.len()).collect();
         order.sort_by(|&a, &b| sources.path(a).cmp(sources.path(b)));
-        let loaded: Vec<Loaded> = order
-            .par_iter()
-            .enumerate()
-            .map(|(position, &index)| load(sources, index, FileId(position as u32)))
-            .collect();
+        let loaded = of_each(order.len(), |position| load(sources, order[position], FileId(position as u32)));
         let skimmed = loaded.iter().filter(|one| one.depth == Depth::Skimmed).count();
         let lines = loaded.iter().map(|one| one.lines).sum();
         let (mut files, mut found, mut modules) = (Vec::new(), Vec::new(), Vec::with_capacity(loaded.len()));
@@ -119,12 +116,7 @@ fn run(sources: &dyn Sources) -> Report {
     let Linked { program, files, mut found, lines, skimmed } = Linked::link(sources);
     let statistics = Statistics { skimmed, lines, ..statistics(&program) };
     let mut report = Report { files, statistics, ..Report::default() };
-    let reported: Vec<Vec<RuleFinding>> = report
-        .files
-        .par_iter()
-        .enumerate()
-        .map(|(index, file)| report_on(&program, ModuleId::at(index), file))
-        .collect();
+    let reported = of_each(report.files.len(), |index| report_on(&program, ModuleId::at(index), &report.files[index]));
     // What a rule says of one module's state may stand in another file, whose settings and comments then hold.
     for (rule, finding) in reported.into_iter().flatten() {
         found[finding.primary.file.index()].push((rule, finding));

@@ -26,6 +26,7 @@ mod messages;
 pub mod model;
 mod naming;
 mod on_loop;
+mod parallel;
 mod parse;
 mod process_state;
 mod rules;

@@ -132,7 +132,7 @@ pub(super) fn collect(program: &mut Program) {
     super::promise::promise(program);
     let snapshot: &Program = program;
     let keep = worth_asking(snapshot);
-    let kept: Vec<Vec<Access>> = par_modules(snapshot, |module| {
+    let kept: Vec<Vec<Access>> = snapshot.each_module(|module| {
         let mut kept = Vec::new();
         for_each(snapshot, module, &|_| true, &mut |access| {
             if keep(&access.place) {
@@ -171,7 +171,7 @@ fn worth_asking(program: &Program) -> impl Fn(&Place) -> bool {
     let relevant: rustc_hash::FxHashSet<Place> = if show_all {
         rustc_hash::FxHashSet::default()
     } else {
-        let found: Vec<Vec<Place>> = par_modules(program, |module| {
+        let found: Vec<Vec<Place>> = program.each_module(|module| {
             let mut places = Vec::new();
             for_each(program, module, &|function| meets_others(program, function), &mut |access| {
                 places.push(access.place);
@@ -197,10 +197,6 @@ fn meets_others(program: &Program, function: FuncId) -> bool {
         let runs_on = program.root(visit.root).runs_on;
         runs_on.is_thread() || runs_on == crate::model::RunsOn::Finalizer
     })
-}
-
-fn par_modules<T: Send>(program: &Program, work: impl Fn(ModuleId) -> T + Sync) -> Vec<T> {
-    (0..program.modules.len()).into_par_iter().map(|index| work(ModuleId::at(index))).collect()
 }
 
 fn for_each(program: &Program, module: ModuleId, wanted: &dyn Fn(FuncId) -> bool, found: &mut dyn FnMut(Access)) {

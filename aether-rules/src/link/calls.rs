@@ -2,7 +2,6 @@
 //!
 //! *Invariant:* an unresolved call is [`Callee::Opaque`]; it ends the reach and is counted, never guessed by name.
 
-use rayon::prelude::*;
 use ruff_text_size::TextRange;
 
 use super::kind::{ClassId, FuncId, Kind, ModuleId};
@@ -64,8 +63,7 @@ type Edges = Vec<(FuncId, CallSite)>;
 /// Resolves every call of the program.
 pub(super) fn resolve(program: &mut Program) {
     let snapshot: &Program = program;
-    let resolved: Vec<(Vec<Callee>, Edges)> =
-        (0..snapshot.modules.len()).into_par_iter().map(|index| module_calls(snapshot, ModuleId::at(index))).collect();
+    let resolved: Vec<(Vec<Callee>, Edges)> = snapshot.each_module(|module| module_calls(snapshot, module));
     let (callees, edges): (Vec<_>, Vec<Edges>) = resolved.into_iter().unzip();
     let sites = edges.iter().flatten().map(|&(callee, site)| (callee.index(), site));
     program.callers = Rows::new(program.function_modules.len(), sites);

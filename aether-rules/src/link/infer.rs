@@ -6,17 +6,17 @@
 //! *Invariant:* the number of rounds is fixed; what is not known after the last one stays unknown. A round asks again
 //! only what rests on something that may have changed.
 
-use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 use super::classes;
 use super::imports::{self, ModuleIndex};
 use super::kind::{ClassId, Kind, ModuleId};
 use super::kinds::{MAX_VALUES, Within};
-use super::program::{ImportTarget, Module, Program};
+use super::program::{ImportTarget, Program};
 use super::settled::{Ground, Settled, Stands};
 use crate::facts::{EventKind, FuncIx, Function, Sym, TermId, VarIx};
 use crate::model::objects;
+use crate::parallel::of_small;
 use crate::{qual, sym};
 
 /// How often facts may travel one more assignment, call or import.
@@ -31,10 +31,7 @@ pub(super) fn infer(program: &mut Program) -> Returned {
         vars: program.var_kinds.iter().map(|kinds| vec![Stands::Once; kinds.len()]).collect(),
         returns: vec![Stands::Once; program.returns.len()],
     };
-    let collected: Vec<_> = (0..program.modules.len())
-        .into_par_iter()
-        .map(|index| classes::collect(program, ModuleId::at(index)))
-        .collect();
+    let collected: Vec<_> = program.each_module(|module| classes::collect(program, module));
     for (infos, elements) in collected {
         program.classes.extend(infos);
         program.elements.push(elements);
@@ -53,8 +50,7 @@ pub(super) fn infer(program: &mut Program) -> Returned {
 pub(super) fn refine(program: &mut Program, returned: &Returned) {
     round(program, returned, Stands::Always);
     // Nothing changes any more: from now on terms are looked up.
-    program.term_kinds =
-        (0..program.modules.len()).into_par_iter().map(|index| terms(program, ModuleId::at(index))).collect();
+    program.term_kinds = program.each_module(|module| terms(program, module));
 }
 
 /// What every term of a module denotes. A term comes after its parts, so one pass does.
@@ -71,79 +67,66 @@ fn terms(program: &Program, module: ModuleId) -> Box<[Kind]> {
 pub(super) type Returned = Vec<Vec<(FuncIx, TermId)>>;
 
 fn returned(program: &Program) -> Returned {
-    let of_module = |module: &Module| {
-        let functions = module.facts.functions.iter().enumerate();
-        let returns = functions.flat_map(|(index, _)| {
-            let events = module.facts.events_of(FuncIx::at(index)).iter();
+    program.each_module(|module| {
+        let facts = &program.modules[module.index()].facts;
+        let returns = facts.functions.iter().enumerate().flat_map(|(index, _)| {
+            let events = facts.events_of(FuncIx::at(index)).iter();
             events.filter_map(move |event| match event.kind {
                 EventKind::Return(value) if !value.is_opaque() => Some((FuncIx::at(index), value)),
                 _ => None,
             })
         });
         returns.collect()
-    };
-    program.modules.par_iter().map(of_module).collect()
+    })
 }
 
 fn link_imports(program: &mut Program) {
     program.index = ModuleIndex::new(program.modules.iter().map(|module| &*module.path));
     super::declared::find_modelled(program);
-    program.globals = program
-        .modules
-        .par_iter()
-        .map(|module| {
-            let vars = module.facts.vars.iter().enumerate();
-            let globals = vars.filter(|(_, var)| var.scope.0 == 0);
-            globals.map(|(index, var)| (var.name, VarIx::at(index))).collect::<FxHashMap<_, _>>()
-        })
-        .collect();
-    let resolved: Vec<(Vec<ImportTarget>, Vec<ModuleId>)> = (0..program.modules.len())
-        .into_par_iter()
-        .map(|index| {
-            let importer = ModuleId::at(index);
-            let mut stars = Vec::new();
-            let imports = &program.modules[index].facts.imports;
-            let targets = imports.iter().map(|import| {
-                let module = program.index.resolve(importer, import);
-                match (module, import.member) {
-                    (Some(module), Some(member)) if member == sym!("*") => {
-                        stars.push(module);
-                        ImportTarget::Module(module)
-                    }
-                    (Some(module), Some(member)) => {
-                        let has_name = program.globals[module.index()].contains_key(&member);
-                        match program.index.submodule(module, member) {
-                            Some(submodule) if !has_name => ImportTarget::Module(submodule),
-                            _ => ImportTarget::Member(module, member),
-                        }
-                    }
-                    (Some(module), None) => ImportTarget::Module(module),
-                    (None, member) => {
-                        let base = imports::library_name(import);
-                        let name = member.map_or(base, |member| base.child(member));
-                        ImportTarget::Lib(program.models.canonical(objects::canonical(name)))
+    program.globals = program.each_module(|module| {
+        let vars = program.modules[module.index()].facts.vars.iter().enumerate();
+        let globals = vars.filter(|(_, var)| var.scope.0 == 0);
+        globals.map(|(index, var)| (var.name, VarIx::at(index))).collect::<FxHashMap<_, _>>()
+    });
+    let resolved: Vec<(Vec<ImportTarget>, Vec<ModuleId>)> = program.each_module(|importer| {
+        let mut stars = Vec::new();
+        let imports = &program.modules[importer.index()].facts.imports;
+        let targets = imports.iter().map(|import| {
+            let module = program.index.resolve(importer, import);
+            match (module, import.member) {
+                (Some(module), Some(member)) if member == sym!("*") => {
+                    stars.push(module);
+                    ImportTarget::Module(module)
+                }
+                (Some(module), Some(member)) => {
+                    let has_name = program.globals[module.index()].contains_key(&member);
+                    match program.index.submodule(module, member) {
+                        Some(submodule) if !has_name => ImportTarget::Module(submodule),
+                        _ => ImportTarget::Member(module, member),
                     }
                 }
-            });
-            let targets = targets.collect();
-            (targets, stars)
-        })
-        .collect();
+                (Some(module), None) => ImportTarget::Module(module),
+                (None, member) => {
+                    let base = imports::library_name(import);
+                    let name = member.map_or(base, |member| base.child(member));
+                    ImportTarget::Lib(program.models.canonical(objects::canonical(name)))
+                }
+            }
+        });
+        let targets = targets.collect();
+        (targets, stars)
+    });
     (program.imports, program.star_imports) = resolved.into_iter().unzip();
 }
 
 /// One step: every variable, attribute and result from the kinds of the last step, but for what stands so long.
 fn round(program: &mut Program, returned: &Returned, settled: Stands) {
     let snapshot: &Program = program;
-    let modules = || (0..snapshot.modules.len()).into_par_iter();
-    let vars: Vec<(Vec<Kind>, Vec<Stands>)> =
-        modules().map(|index| variables(snapshot, ModuleId::at(index), settled)).collect();
-    let attrs: Vec<Vec<(Sym, Kind, Stands)>> = (0..snapshot.classes.len())
-        .into_par_iter()
-        .map(|index| attributes(snapshot, ClassId::at(index), settled))
-        .collect();
+    let vars: Vec<(Vec<Kind>, Vec<Stands>)> = snapshot.each_module(|module| variables(snapshot, module, settled));
+    let attrs: Vec<Vec<(Sym, Kind, Stands)>> =
+        of_small(snapshot.classes.len(), |index| attributes(snapshot, ClassId::at(index), settled));
     let returns: Vec<Vec<(Kind, Stands)>> =
-        modules().map(|index| results(snapshot, ModuleId::at(index), &returned[index], settled)).collect();
+        snapshot.each_module(|module| results(snapshot, module, &returned[module.index()], settled));
     (program.var_kinds, program.settled.vars) = vars.into_iter().unzip();
     (program.returns, program.settled.returns) = returns.into_iter().flatten().unzip();
     for (info, kinds) in program.classes.iter_mut().zip(attrs) {

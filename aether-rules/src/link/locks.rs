@@ -16,7 +16,6 @@ mod set;
 mod steps;
 mod table;
 
-use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 use super::kind::{FuncId, ModuleId};
@@ -70,13 +69,9 @@ enum Step {
 pub(super) fn compute(program: &mut Program) {
     table::enumerate(program);
     let snapshot: &Program = program;
-    let computed: Vec<_> = (0..snapshot.modules.len())
-        .into_par_iter()
-        .map(|index| {
-            let module = ModuleId::at(index);
-            (contexts(snapshot, module), (steps::acquired(snapshot, module), steps::handed_over(snapshot, module)))
-        })
-        .collect();
+    let computed: Vec<_> = snapshot.each_module(|module| {
+        (contexts(snapshot, module), (steps::acquired(snapshot, module), steps::handed_over(snapshot, module)))
+    });
     let (contexts, by_event): (Vec<_>, Vec<_>) = computed.into_iter().unzip();
     program.locks.contexts = contexts;
     (program.locks.acquired, program.locks.handed) = by_event.into_iter().unzip();

@@ -4,7 +4,6 @@
 
 use std::collections::VecDeque;
 
-use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 use super::acquisitions::{Acquisition, acquisitions};
@@ -80,8 +79,7 @@ pub(super) struct Nesting {
 
 /// Follows every acquisition up the call graph, and looks at what is held on the way.
 fn compute(program: &Program) -> Nesting {
-    let found: Vec<Vec<Acquisition>> =
-        (0..program.modules.len()).into_par_iter().map(|index| acquisitions(program, ModuleId::at(index))).collect();
+    let found: Vec<Vec<Acquisition>> = program.each_module(|module| acquisitions(program, module));
     let all: Vec<Acquisition> = found.into_iter().flatten().collect();
     let mut nesting = Nesting {
         acquisitions: Vec::new(),

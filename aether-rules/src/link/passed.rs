@@ -5,7 +5,6 @@
 //!
 //! *Invariant:* a parameter has a kind here only if the callers that are known agree on it.
 
-use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::calls::{Callee, Receiver};
@@ -84,8 +83,7 @@ impl ParamKinds {
 /// Looks at every call and every root.
 pub(super) fn collect(program: &Program) -> Passed {
     let mut kinds = ParamKinds::new(program);
-    let from_calls: Vec<Vec<((FuncId, u16), Kind)>> =
-        (0..program.modules.len()).into_par_iter().map(|index| called(program, ModuleId::at(index))).collect();
+    let from_calls: Vec<Vec<((FuncId, u16), Kind)>> = program.each_module(|module| called(program, module));
     for (key, kind) in from_calls.into_iter().flatten() {
         kinds.add(key, kind);
     }

@@ -15,6 +15,7 @@ use super::reach::Reach;
 use super::roots::Root;
 use crate::facts::{ClassIx, FuncIx, Function, ModuleFacts, Qual, Sym};
 use crate::model::custom::ModelIndex;
+use crate::parallel::of_each;
 use crate::settings::Settings;
 use crate::source::{FileId, Span};
 use ruff_text_size::TextRange;
@@ -115,6 +116,11 @@ impl Program {
         super::access::collect(&mut program);
         super::promise::cover(&mut program);
         program
+    }
+
+    /// What a link step makes of each module, on all threads, in path order.
+    pub(super) fn each_module<T: Send>(&self, step: impl Fn(ModuleId) -> T + Sync) -> Vec<T> {
+        of_each(self.modules.len(), |index| step(ModuleId::at(index)))
     }
 
     /// Every module, in path order.

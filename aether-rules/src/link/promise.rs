@@ -12,7 +12,6 @@ mod gui;
 mod purpose;
 mod tries;
 
-use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::access::Access;
@@ -23,6 +22,7 @@ use super::places::{Place, PlaceRoot};
 use super::program::Program;
 use crate::facts::{ClassIx, EventKind, Sym, Term, ThreadSafety};
 use crate::model::{LockKind, Role};
+use crate::parallel::of_small;
 use crate::source::Span;
 use crate::sym;
 
@@ -90,10 +90,8 @@ pub struct Guard {
 /// Finds every promise and declared guard.
 pub(super) fn promise(program: &mut Program) {
     let snapshot: &Program = program;
-    let own: Vec<ClassPromise> = (0..snapshot.class_modules.len())
-        .into_par_iter()
-        .map(|index| class_promise(snapshot, ClassId::at(index)))
-        .collect();
+    let own: Vec<ClassPromise> =
+        of_small(snapshot.class_modules.len(), |index| class_promise(snapshot, ClassId::at(index)));
     let classes = snapshot.classes.iter().map(|info| {
         if let Some(said) = documented(snapshot, &info.mro) {
             return ClassPromise { objects: said, objects_whole: said, class: said };
@@ -107,10 +105,7 @@ pub(super) fn promise(program: &mut Program) {
         }
     });
     let classes = classes.collect();
-    let modules = (0..snapshot.modules.len())
-        .into_par_iter()
-        .map(|index| module_promise(snapshot, ModuleId::at(index)))
-        .collect();
+    let modules = snapshot.each_module(|module| module_promise(snapshot, module));
     let mut guards = FxHashMap::default();
     for index in 0..snapshot.modules.len() {
         guard::declared(snapshot, ModuleId::at(index), &mut guards);
@@ -219,14 +214,12 @@ pub(super) fn cover(program: &mut Program) {
     let of_self =
         |access: &Access| access.receiver == Receiver::Own && matches!(access.place.root, PlaceRoot::Attr(..));
     let places: Vec<Place> = program.all_places().collect();
-    let guarded: FxHashSet<Place> = places
-        .par_iter()
-        .copied()
-        .filter(|&place| {
-            let mut writes = program.accesses(place).iter().filter(|access| access.kind.writes());
-            writes.any(|access| !program.held_at_access(access).is_empty())
-        })
-        .collect();
+    let is_guarded = |place: Place| {
+        let mut writes = program.accesses(place).iter().filter(|access| access.kind.writes());
+        writes.any(|access| !program.held_at_access(access).is_empty())
+    };
+    let guarded = of_small(places.len(), |index| is_guarded(places[index]).then_some(places[index]));
+    let guarded: FxHashSet<Place> = guarded.into_iter().flatten().collect();
     let beside: FxHashSet<FuncId> = places
         .iter()
         .filter(|place| guarded.contains(place))

@@ -2,7 +2,6 @@
 //!
 //! *Invariant:* a root has a place in the code that starts it; nothing is a root because of its name alone.
 
-use rayon::prelude::*;
 
 use super::calls::Callee;
 use super::kind::{ClassId, FuncId, Kind, ModuleId};
@@ -70,15 +69,12 @@ impl Root {
 /// Finds every root of the program.
 pub(super) fn find(program: &mut Program) {
     let snapshot: &Program = program;
-    let found: Vec<Vec<Root>> = (0..snapshot.modules.len())
-        .into_par_iter()
-        .map(|index| {
-            let (module, mut roots) = (ModuleId::at(index), Vec::new());
-            from_calls(snapshot, module, &mut roots);
-            from_definitions(snapshot, module, &mut roots);
-            roots
-        })
-        .collect();
+    let found: Vec<Vec<Root>> = snapshot.each_module(|module| {
+        let mut roots = Vec::new();
+        from_calls(snapshot, module, &mut roots);
+        from_definitions(snapshot, module, &mut roots);
+        roots
+    });
     let mut roots: Vec<Root> = found.into_iter().flatten().collect();
     drop_declared(program, &mut roots);
     roots.sort_by_key(|root: &Root| (root.span.order(), root.function));

@@ -5,7 +5,6 @@
 //!
 //! *Invariant:* a function that some other known code calls is none of these.
 
-use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 
 use super::calls::{CallSite, Callee};
@@ -13,6 +12,7 @@ use super::kind::{FuncId, Kind, ModuleId};
 use super::program::Program;
 use crate::facts::{Arm, Comparison, Const, CtxIx, CtxKind, EventKind, FuncIx, ModuleFacts, Qual, Sym, Term, TermId};
 use crate::model::Role;
+use crate::parallel::of_small;
 use crate::{qual, sym};
 
 /// Why a function runs alone.
@@ -33,8 +33,7 @@ pub(super) fn find(program: &Program) -> Vec<bool> {
     let count = program.function_modules.len();
     let roots: FxHashSet<FuncId> = program.roots.iter().map(|root| root.function).collect();
     let hooks = fork_hooks(program);
-    let mut alone: Vec<Alone> =
-        (0..count).into_par_iter().map(|index| by_itself(program, FuncId::at(index), &hooks)).collect();
+    let mut alone: Vec<Alone> = of_small(count, |index| by_itself(program, FuncId::at(index), &hooks));
     for _ in 0..ROUNDS {
         let mut changed = false;
         for index in 0..count {

@@ -5,13 +5,12 @@
 //!
 //! *Invariant:* a helper nobody is known to call holds nothing on entry.
 
-use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{LockSet, near};
 use crate::facts::{CtxIx, EventIx, EventKind, FuncIx, Sym, Term};
 use crate::link::calls::{Callee, Receiver};
-use crate::link::kind::{FuncId, Kind, ModuleId};
+use crate::link::kind::{FuncId, Kind};
 use crate::link::program::Program;
 use crate::qual;
 
@@ -106,31 +105,27 @@ fn sites(program: &Program) -> FxHashMap<FuncId, Vec<Site>> {
 
 /// Calls of `x._method()` on an object of unknown class, by the methods of the module they may mean.
 fn unresolved_sites(program: &Program) -> FxHashMap<FuncId, Vec<Site>> {
-    let found: Vec<Vec<(FuncId, Site)>> = (0..program.modules.len())
-        .into_par_iter()
-        .map(|index| {
-            let module = ModuleId::at(index);
-            let facts = &program.modules[index].facts;
-            let mut methods: FxHashMap<Sym, Vec<FuncId>> = FxHashMap::default();
-            for (at, function) in facts.functions.iter().enumerate() {
-                let id = program.func_id(module, FuncIx::at(at));
-                if function.class.is_some() && program.is_private(id) {
-                    methods.entry(function.name).or_default().push(id);
-                }
+    let found: Vec<Vec<(FuncId, Site)>> = program.each_module(|module| {
+        let facts = &program.modules[module.index()].facts;
+        let mut methods: FxHashMap<Sym, Vec<FuncId>> = FxHashMap::default();
+        for (at, function) in facts.functions.iter().enumerate() {
+            let id = program.func_id(module, FuncIx::at(at));
+            if function.class.is_some() && program.is_private(id) {
+                methods.entry(function.name).or_default().push(id);
             }
-            let mut found = Vec::new();
-            for (at, event) in facts.events.iter().enumerate() {
-                let EventKind::Call(call) = event.kind else { continue };
-                let Some(meant) = facts.callee_name(call).and_then(|name| methods.get(&name)) else { continue };
-                if program.callee(module, call) == Callee::Opaque {
-                    let caller = program.func_id(module, facts.function_of_ctx(event.ctx));
-                    let site = Site { caller, event: EventIx::at(at), ctx: event.ctx };
-                    found.extend(meant.iter().map(|&method| (method, site)));
-                }
+        }
+        let mut found = Vec::new();
+        for (at, event) in facts.events.iter().enumerate() {
+            let EventKind::Call(call) = event.kind else { continue };
+            let Some(meant) = facts.callee_name(call).and_then(|name| methods.get(&name)) else { continue };
+            if program.callee(module, call) == Callee::Opaque {
+                let caller = program.func_id(module, facts.function_of_ctx(event.ctx));
+                let site = Site { caller, event: EventIx::at(at), ctx: event.ctx };
+                found.extend(meant.iter().map(|&method| (method, site)));
             }
-            found
-        })
-        .collect();
+        }
+        found
+    });
     let mut sites: FxHashMap<FuncId, Vec<Site>> = FxHashMap::default();
     for (method, site) in found.into_iter().flatten() {
         sites.entry(method).or_default().push(site);
@@ -164,27 +159,23 @@ fn is_hook(program: &Program, function: FuncId) -> bool {
 ///
 /// A function that is only returned is called through what its maker returned, which is resolved or nobody's.
 pub(super) fn escaping(program: &Program) -> FxHashSet<FuncId> {
-    let escaping: Vec<Vec<FuncId>> = (0..program.modules.len())
-        .into_par_iter()
-        .map(|index| {
-            let module = ModuleId::at(index);
-            let facts = &program.modules[index].facts;
-            let function = |term| match facts.terms.get(term) {
-                Term::Name(_) | Term::Attr(..) | Term::Function(_) => match program.kind(module, term) {
-                    Kind::Function(function) | Kind::Method(function) => Some(function),
-                    _ => None,
-                },
+    let escaping: Vec<Vec<FuncId>> = program.each_module(|module| {
+        let facts = &program.modules[module.index()].facts;
+        let function = |term| match facts.terms.get(term) {
+            Term::Name(_) | Term::Attr(..) | Term::Function(_) => match program.kind(module, term) {
+                Kind::Function(function) | Kind::Method(function) => Some(function),
                 _ => None,
-            };
-            let args = facts.args.iter().filter_map(|arg| function(arg.value));
-            let stored = facts.events.iter().filter_map(|event| match event.kind {
-                EventKind::Store(_, value) => function(value),
-                EventKind::Return(value) => function(value).filter(|&returned| program.callers(returned).is_empty()),
-                _ => None,
-            });
-            args.chain(stored).collect()
-        })
-        .collect();
+            },
+            _ => None,
+        };
+        let args = facts.args.iter().filter_map(|arg| function(arg.value));
+        let stored = facts.events.iter().filter_map(|event| match event.kind {
+            EventKind::Store(_, value) => function(value),
+            EventKind::Return(value) => function(value).filter(|&returned| program.callers(returned).is_empty()),
+            _ => None,
+        });
+        args.chain(stored).collect()
+    });
     escaping.into_iter().flatten().collect()
 }
 

@@ -2,7 +2,6 @@
 //!
 //! *Invariant:* a lock has one number, whichever way it is reached; numbers follow the order of first mention.
 
-use rayon::prelude::*;
 
 use super::{Lock, LockId};
 use crate::facts::{ArgumentName, CtxIx, CtxKind, FuncIx, Qual, Term};
@@ -15,10 +14,7 @@ use crate::sym;
 /// Numbers every place that holds a lock, in order of first mention.
 pub(super) fn enumerate(program: &mut Program) {
     let snapshot: &Program = program;
-    let found: Vec<Vec<Lock>> = (0..snapshot.modules.len())
-        .into_par_iter()
-        .map(|index| mentioned_locks(snapshot, ModuleId::at(index)))
-        .collect();
+    let found: Vec<Vec<Lock>> = snapshot.each_module(|module| mentioned_locks(snapshot, module));
     let mut declared = declared_locks(program);
     declared.extend(super::atomic::locks(program));
     declared.sort_by_key(|lock| lock.place);
