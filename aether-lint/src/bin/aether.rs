@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Facts are many small pieces, made on many threads and kept to the end.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     aether_lint::main()
 }
