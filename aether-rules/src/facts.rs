@@ -15,6 +15,7 @@ mod build;
 mod comment;
 mod contract;
 mod event;
+mod letters;
 mod promise;
 mod scope;
 mod symbol;

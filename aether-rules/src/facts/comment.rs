@@ -6,6 +6,7 @@
 use ruff_python_ast::token::{Token, TokenKind, Tokens};
 use ruff_text_size::{Ranged, TextRange, TextSize};
 
+use super::letters::{Found, Letters};
 use super::symbol::Sym;
 
 mod accepted;
@@ -62,10 +63,10 @@ pub enum CommentKind {
 pub(super) fn collect(text: &str, tokens: &Tokens) -> Vec<Comment> {
     let mut comments = Vec::new();
     let is_comment = |token: &&Token| token.kind() == TokenKind::Comment;
-    let ranges: Vec<TextRange> = tokens.iter().filter(is_comment).map(Ranged::range).collect();
-    for &range in &ranges {
-        let Some(words) = text.get(std::ops::Range::<usize>::from(range)) else { continue };
-        if let Some(kind) = parse(words, range.start()) {
+    let written = tokens.iter().filter(is_comment).filter_map(|token| Written::new(text, token.range()));
+    let written: Vec<Written<'_>> = written.collect();
+    for &Written { range, words, hints } in &written {
+        if let Some(kind) = parse(words, hints, range.start()) {
             let before = text[..usize::from(range.start())].rsplit(['\n', '\r']).next().unwrap_or("");
             let own_line = before.trim().is_empty();
             let kind = match kind {
@@ -75,14 +76,43 @@ pub(super) fn collect(text: &str, tokens: &Tokens) -> Vec<Comment> {
             comments.push(Comment { range, own_line, kind });
         }
     }
-    comments.extend(accepted::collect(text, &ranges));
+    comments.extend(accepted::collect(text, &written));
     comments.sort_by_key(|comment| comment.range.start());
     comments
 }
 
-fn parse(comment: &str, start: TextSize) -> Option<CommentKind> {
-    // The cheap test first: nearly every comment fails it.
-    if !may_matter(comment.as_bytes()) {
+/// A comment as it is written.
+struct Written<'a> {
+    range: TextRange,
+    words: &'a str,
+    hints: Found,
+}
+
+impl<'a> Written<'a> {
+    fn new(text: &'a str, range: TextRange) -> Option<Self> {
+        let words = text.get(std::ops::Range::<usize>::from(range))?;
+        let hints = if is_blank(words.as_bytes()) { 0 } else { HINTS.find(words.as_bytes()) };
+        Some(Self { range, words, hints })
+    }
+}
+
+/// Whether a comment says nothing, as those do that stand for what was cut out of a text, and that are long.
+fn is_blank(comment: &[u8]) -> bool {
+    let (chunks, rest) = comment.get(1..).unwrap_or_default().as_chunks::<32>();
+    chunks.iter().all(|chunk| *chunk == [b' '; 32]) && rest.iter().all(|&byte| byte == b' ')
+}
+
+/// Letters of the words that may accept a race or a wait, [`ACCEPTING`]; then of those that are for Aether, and that name
+/// the GIL: `aether:`, `by:`, `noqa`, GIL and `global`.
+const HINTS: Letters = Letters::new(&[
+    b"rac", b"los", b"hre", b"cur", b"omi", b"cre", b"loc", b"r:", b"R:", b"y:", b"Y:", b"oq", b"oQ", b"Oq", b"OQ",
+    b"GI", b"gl", b"gL", b"Gl", b"GL",
+]);
+const ACCEPTING: Found = (1 << 7) - 1;
+
+fn parse(comment: &str, hints: Found, start: TextSize) -> Option<CommentKind> {
+    // Nearly every comment fails this test.
+    if hints & !ACCEPTING == 0 {
         return None;
     }
     let lower = comment.to_ascii_lowercase();
@@ -112,17 +142,6 @@ fn parse(comment: &str, start: TextSize) -> Option<CommentKind> {
     }
     let mentions_gil = comment.contains("GIL") || lower.contains(INTERPRETER_LOCK);
     mentions_gil.then(|| CommentKind::Gil { sentence: sentence_with_gil(&lower) })
-}
-
-/// Whether two neighbouring letters of a comment belong to a word that matters: `aether:`, `by:`, `noqa`, GIL, `global`.
-fn may_matter(comment: &[u8]) -> bool {
-    comment.windows(2).any(|pair| match pair[1] {
-        b':' => matches!(pair[0], b'r' | b'R' | b'y' | b'Y'),
-        b'q' | b'Q' => matches!(pair[0], b'o' | b'O'),
-        b'I' => pair[0] == b'G',
-        b'l' | b'L' => matches!(pair[0], b'g' | b'G'),
-        _ => false,
-    })
 }
 
 /// The GIL by its long name.
@@ -194,8 +213,13 @@ fn split(text: &str, start: TextSize, offset: usize, is_separator: &dyn Fn(char)
 mod tests {
     use super::*;
 
+    fn read(comment: &str) -> Option<CommentKind> {
+        let hints = HINTS.find(comment.as_bytes());
+        parse(comment, hints, TextSize::new(0))
+    }
+
     fn codes(comment: &str) -> Vec<String> {
-        match parse(comment, TextSize::new(0)) {
+        match read(comment) {
             Some(
                 CommentKind::Ignore { codes: Some(codes) }
                 | CommentKind::IgnoreFile { codes: Some(codes) }
@@ -217,7 +241,7 @@ mod tests {
         assert_eq!(codes("#aether:ignore[ AET101 , shared-iterator ]"), ["AET101", "shared-iterator"]);
         assert_eq!(codes("# noqa: AET101, E501 because"), ["AET101", "E501"]);
         assert_eq!(codes("# aether: ignore-file[AET1]"), ["AET1"]);
-        assert_eq!(parse("# aether: ignore", TextSize::new(0)), Some(CommentKind::Ignore { codes: None }));
-        assert_eq!(parse("# about noqas", TextSize::new(0)), None);
+        assert_eq!(read("# aether: ignore"), Some(CommentKind::Ignore { codes: None }));
+        assert_eq!(read("# about noqas"), None);
     }
 }

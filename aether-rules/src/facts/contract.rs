@@ -24,9 +24,13 @@ pub(super) fn is_deprecated(body: &[Stmt]) -> bool {
 
 /// Whether a function is there for tests only, as its docstring or its name says.
 pub(super) fn is_for_tests(name: &str, body: &[Stmt]) -> bool {
-    let name = name.to_ascii_lowercase();
-    let is_named = ["for_test", "for_unittest", "for_unit_test", "in_test"].iter().any(|hint| name.contains(hint));
-    (is_named && name.contains("reset")) || docstring(body).is_some_and(says_for_tests)
+    let says_test = || name.as_bytes().windows(4).any(|four| four.eq_ignore_ascii_case(b"test"));
+    let is_for_reset = || {
+        let name = name.to_ascii_lowercase();
+        let hints = ["for_test", "for_unittest", "for_unit_test", "in_test"];
+        name.contains("reset") && hints.iter().any(|hint| name.contains(hint))
+    };
+    (says_test() && is_for_reset()) || docstring(body).is_some_and(says_for_tests)
 }
 
 /// Whether a docstring promises that something happens only once: "The value is computed only once."

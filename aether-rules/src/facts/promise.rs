@@ -6,6 +6,7 @@
 use ruff_python_ast::Stmt;
 
 use super::contract;
+use super::letters::Letters;
 
 /// What documentation says about threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -167,7 +168,11 @@ fn read(text: &str, own_name: &str) -> ThreadSafety {
 
 /// Most docstrings never do, and need no second look.
 fn mentions_threads(text: &str) -> bool {
+    const HINTS: Letters = Letters::new(&[b"hre", b"Hre", b"HRE", b"ncu", b"NCU"]);
     let bytes = text.as_bytes();
+    if HINTS.find(bytes) == 0 {
+        return false;
+    }
     bytes.windows(6).any(|six| six.eq_ignore_ascii_case(b"thread"))
         || bytes.windows(10).any(|ten| ten.eq_ignore_ascii_case(b"concurrent"))
 }

@@ -206,6 +206,13 @@ mod tests {
     }
 
     #[test]
+    fn white_space_before_nothing_is_no_block() {
+        let blank = " ".repeat(300);
+        assert!(scan::scan(&format!("x = 1\n{blank}\n{blank}# why\ny = 2\n")).is_ok());
+        assert!(scan::scan(&format!("if x:\n{blank}y = 2\n")).is_err());
+    }
+
+    #[test]
     fn deep_blocks_are_refused() {
         let mut text = String::new();
         for depth in 0..200 {

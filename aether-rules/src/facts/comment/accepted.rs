@@ -4,7 +4,8 @@
 
 use ruff_text_size::TextRange;
 
-use super::{Comment, CommentKind};
+use super::super::letters::Found;
+use super::{ACCEPTING, Comment, CommentKind, Written};
 
 /// What such a comment is about.
 const SUBJECTS: &[&str] = &["race", "racy", "lost", "losing", "thread", "concurren", "atomic", "increment"];
@@ -46,29 +47,29 @@ const AGAINST: &[&str] =
     &["not block", "n't block", "never block", "avoid", "without blocking", "non-block", "nonblock"];
 
 /// Finds the blocks of comment lines, and the comments at the end of a line, that accept a race or a wait.
-pub(super) fn collect(text: &str, comments: &[TextRange]) -> Vec<Comment> {
+pub(super) fn collect(text: &str, comments: &[Written<'_>]) -> Vec<Comment> {
     let mut found = Vec::new();
-    let mut block: Option<TextRange> = None;
-    let mut close = |block: Option<TextRange>, own_line: bool| {
-        let Some(range) = block else { return };
-        let words = text.get(std::ops::Range::<usize>::from(range)).filter(|words| may_accept(words.as_bytes()));
-        let Some(words) = words else { return };
+    let mut block: Option<(TextRange, Found)> = None;
+    let mut close = |block: Option<(TextRange, Found)>, own_line: bool| {
+        // Most comments fail this test.
+        let Some((range, _)) = block.filter(|(_, hints)| hints & ACCEPTING != 0) else { return };
+        let Some(words) = text.get(std::ops::Range::<usize>::from(range)) else { return };
         let kinds = [(CommentKind::Accepted, accepts(words)), (CommentKind::AcceptedWait, accepts_wait(words))];
         let kinds = kinds.into_iter().filter_map(|(kind, is_said)| is_said.then_some(kind));
         found.extend(kinds.map(|kind| Comment { range, own_line, kind }));
     };
-    for &range in comments {
+    for &Written { range, hints, .. } in comments {
         let before = text[..usize::from(range.start())].rsplit('\n').next().unwrap_or_default();
         if !before.trim().is_empty() {
             close(block.take(), true);
-            close(Some(range), false);
+            close(Some((range, hints)), false);
             continue;
         }
         block = match block {
-            Some(open) if follows(text, open, range) => Some(open.cover(range)),
+            Some((open, before)) if follows(text, open, range) => Some((open.cover(range), before | hints)),
             open => {
                 close(open, true);
-                Some(range)
+                Some((range, hints))
             }
         };
     }
@@ -80,12 +81,6 @@ pub(super) fn collect(text: &str, comments: &[TextRange]) -> Vec<Comment> {
 fn follows(text: &str, block: TextRange, next: TextRange) -> bool {
     let between = &text[usize::from(block.end())..usize::from(next.start())];
     between.trim().is_empty() && between.matches('\n').count() == 1
-}
-
-/// The cheap test first: whether three letters of a subject stand anywhere. Most comments fail it.
-fn may_accept(block: &[u8]) -> bool {
-    let is_part = |three: &[u8]| matches!(three, b"rac" | b"los" | b"hre" | b"cur" | b"omi" | b"cre" | b"loc");
-    block.windows(3).any(is_part)
 }
 
 fn accepts(block: &str) -> bool {
@@ -119,13 +114,14 @@ fn prose(block: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{accepts, accepts_wait, may_accept};
+    use super::super::{ACCEPTING, HINTS};
+    use super::{accepts, accepts_wait};
 
     #[test]
     fn the_cheap_test_lets_every_subject_through() {
         let subjects = super::SUBJECTS.iter().chain(&["block"]);
-        assert!(subjects.into_iter().all(|subject| may_accept(subject.as_bytes())));
-        assert!(!may_accept(b"# the next line"));
+        assert!(subjects.into_iter().all(|subject| HINTS.find(subject.as_bytes()) & ACCEPTING != 0));
+        assert_eq!(HINTS.find(b"# the next line"), 0);
     }
 
     #[test]

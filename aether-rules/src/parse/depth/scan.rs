@@ -177,6 +177,10 @@ impl Scan<'_> {
     fn indent(&mut self) -> Result<(), Doubt> {
         let width = run(&self.text[self.at..], Class::Blank);
         self.at += width;
+        // A line without a statement begins no block.
+        if matches!(self.byte(self.at), b'\n' | b'\r' | b'#') {
+            return Ok(());
+        }
         self.most.indents = self.most.indents.max(width);
         if width > MAX_INDENTS { self.doubt() } else { Ok(()) }
     }
