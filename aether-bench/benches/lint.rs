@@ -4,7 +4,6 @@
 //! parses the same files with the same parser and the same threads, and does nothing else. `rule/…` is each rule alone.
 
 use std::fs;
-use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -14,6 +13,12 @@ use aether_rules::{Linked, Settings, SourceError, SourceKind, SourceText, Source
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rayon::prelude::*;
 
+mod corpus;
+
+/// The linter's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A tree on disk, possibly several times under different names.
 struct Tree {
     files: Vec<(String, PathBuf)>,
@@ -22,9 +27,7 @@ struct Tree {
 
 impl Tree {
     fn new(folder: &Path, copies: usize, settings: Settings) -> Self {
-        let mut found = Vec::new();
-        collect(folder, &mut found);
-        found.sort();
+        let found = corpus::files(folder);
         let files = (0..copies).flat_map(|copy| {
             found.iter().map(move |path| (format!("{copy}/{}", path.display()), path.clone())).collect::<Vec<_>>()
         });
@@ -35,13 +38,8 @@ impl Tree {
         self.files.iter().filter_map(|(_, path)| fs::metadata(path).ok()).map(|data| data.len()).sum()
     }
 
-    /// Reads and parses everything, in parallel, and drops the trees: the floor no linter gets under.
     fn parse(&self) {
-        self.files.par_iter().for_each(|(_, path)| {
-            if let Ok(text) = fs::read_to_string(path) {
-                black_box(ruff_python_parser::parse_unchecked_source(&text, ruff_python_ast::PySourceType::Python));
-            }
-        });
+        corpus::parse(self.files.par_iter().map(|(_, path)| path));
     }
 }
 
@@ -65,20 +63,7 @@ impl Sources for Tree {
     }
 }
 
-fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            if !path.ends_with("site-packages") {
-                collect(&path, found);
-            }
-        } else if path.extension().is_some_and(|extension| extension == "py") {
-            found.push(path);
-        }
-    }
-}
-
-fn corpus() -> Option<PathBuf> {
+fn corpus_folder() -> Option<PathBuf> {
     if let Some(folder) = std::env::var_os("AETHER_CORPUS") {
         return Some(folder.into());
     }
@@ -89,7 +74,7 @@ fn corpus() -> Option<PathBuf> {
 
 #[expect(clippy::print_stderr, reason = "says what was not run")]
 fn benches(criterion: &mut Criterion) {
-    let Some(folder) = corpus() else {
+    let Some(folder) = corpus_folder() else {
         eprintln!("no corpus: name a folder of Python files in AETHER_CORPUS");
         return;
     };
