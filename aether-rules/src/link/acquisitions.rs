@@ -40,6 +40,20 @@ impl Acquisition {
 
 /// Every acquisition of one module, in reading order.
 pub(super) fn acquisitions(program: &Program, module: ModuleId) -> Vec<Acquisition> {
+    let mut found = by_with(program, module);
+    let functions = &program.module(module).facts.functions;
+    for (index, declaration) in functions.iter().enumerate() {
+        let function = FuncIx::at(index);
+        by_calls(program, module, function, &mut found);
+        if !declaration.decorators.is_empty() {
+            by_decorators(program, module, function, &mut found);
+        }
+    }
+    found.sort_by_key(|acquisition| acquisition.span.order());
+    found
+}
+
+fn by_with(program: &Program, module: ModuleId) -> Vec<Acquisition> {
     let facts = &program.module(module).facts;
     let mut found = Vec::new();
     let mut first_events = None;
@@ -58,37 +72,39 @@ pub(super) fn acquisitions(program: &Program, module: ModuleId) -> Vec<Acquisiti
             span: program.span(module, ctx.range),
         });
     }
-    for index in 0..facts.functions.len() {
-        let function = FuncIx::at(index);
-        let id = program.func_id(module, function);
-        let first = facts.functions[index].events.start;
-        for (position, event) in facts.events_of(function).iter().enumerate() {
-            let EventKind::Call(call) = event.kind else { continue };
-            let Some(term) = program.acquired_by(module, call) else { continue };
-            let Some((lock, owner)) = program.lock_and_owner(module, function, term) else { continue };
-            let at = EventIx(first + position as u32);
-            let span = program.span(module, event.range);
-            found.push(Acquisition { function: id, lock, owner, term, ctx: event.ctx, event: Some(at), span });
-        }
-        if facts.functions[index].decorators.is_empty() {
-            continue;
-        }
-        for lock in program.locks_of_decorators(id) {
-            let owner = program.owner_in_decorator(lock);
-            let span = program.function_span(id);
-            found.push(Acquisition {
-                function: id,
-                lock,
-                owner,
-                term: TermId::OPAQUE,
-                ctx: facts.functions[index].body,
-                event: None,
-                span,
-            });
-        }
-    }
-    found.sort_by_key(|acquisition| acquisition.span.order());
     found
+}
+
+fn by_calls(program: &Program, module: ModuleId, function: FuncIx, found: &mut Vec<Acquisition>) {
+    let facts = &program.module(module).facts;
+    let first = facts.functions[function.index()].events.start;
+    for (position, event) in facts.events_of(function).iter().enumerate() {
+        let EventKind::Call(call) = event.kind else { continue };
+        let Some(term) = program.acquired_by(module, call) else { continue };
+        let Some((lock, owner)) = program.lock_and_owner(module, function, term) else { continue };
+        found.push(Acquisition {
+            function: program.func_id(module, function),
+            lock,
+            owner,
+            term,
+            ctx: event.ctx,
+            event: Some(EventIx(first + position as u32)),
+            span: program.span(module, event.range),
+        });
+    }
+}
+
+fn by_decorators(program: &Program, module: ModuleId, function: FuncIx, found: &mut Vec<Acquisition>) {
+    let id = program.func_id(module, function);
+    found.extend(program.locks_of_decorators(id).into_iter().map(|lock| Acquisition {
+        function: id,
+        lock,
+        owner: program.owner_in_decorator(lock),
+        term: TermId::OPAQUE,
+        ctx: program.function(id).body,
+        event: None,
+        span: program.function_span(id),
+    }));
 }
 
 /// The first step inside each `with`.

@@ -138,26 +138,10 @@ impl Program {
                 Some((Place::whole(PlaceRoot::ClassAttr(self.attr_owner(class, name), name)), Receiver::Global))
             }
             Kind::Instance(class) | Kind::Super(class) => {
-                if self.is_threads_own(class, name) {
-                    return None;
-                }
-                let owner = self.attr_owner(class, name);
-                if self.is_method(class, name) {
-                    return None;
-                }
-                let attr = self.classes[owner.index()].attrs.get(&name);
-                let stored = self.classes[class.index()].mro.iter().any(|ancestor| {
-                    self.classes[ancestor.index()].attrs.get(&name).is_some_and(|attr| {
-                        !attr.stores.is_empty()
-                            || (attr.augmented && !matches!(attr.kind.role(), Some(Role::Container(_))))
-                    })
-                });
-                let class_var = attr.and_then(|attr| attr.class_var);
-                if !stored && class_var.is_some_and(|var| !self.is_field(owner, var)) {
-                    return Some((Place::whole(PlaceRoot::ClassAttr(owner, name)), Receiver::Global));
-                }
-                let receiver = self.receiver(module, function, base);
-                Some((Place::whole(PlaceRoot::Attr(owner, name)), receiver))
+                let place = self.object_place(class, name)?;
+                let is_global = matches!(place.root, PlaceRoot::ClassAttr(..));
+                let receiver = if is_global { Receiver::Global } else { self.receiver(module, function, base) };
+                Some((place, receiver))
             }
             Kind::Object(class)
                 if matches!(crate::model::role_of(class), Some(Role::ThreadLocal | Role::ContextVar)) =>
@@ -175,6 +159,23 @@ impl Program {
                 (!is_local).then(|| (place.member(name), receiver))
             }
         }
+    }
+
+    /// Where an attribute of an object lives: in the object, or in its class as long as nothing stores another one.
+    fn object_place(&self, class: ClassId, name: Sym) -> Option<Place> {
+        if self.is_threads_own(class, name) || self.is_method(class, name) {
+            return None;
+        }
+        let owner = self.attr_owner(class, name);
+        let is_stored = self.classes[class.index()].mro.iter().any(|ancestor| {
+            self.classes[ancestor.index()].attrs.get(&name).is_some_and(|attr| {
+                !attr.stores.is_empty() || (attr.augmented && !matches!(attr.kind.role(), Some(Role::Container(_))))
+            })
+        });
+        let class_var = self.classes[owner.index()].attrs.get(&name).and_then(|attr| attr.class_var);
+        let is_class_state = !is_stored && class_var.is_some_and(|var| !self.is_field(owner, var));
+        let root = if is_class_state { PlaceRoot::ClassAttr(owner, name) } else { PlaceRoot::Attr(owner, name) };
+        Some(Place::whole(root))
     }
 
     /// Whether a class variable only declares what each object gets one of: `children: dict = field(default_factory=dict)`.

@@ -65,14 +65,7 @@ impl Builder {
             Stmt::With(stmt) => return self.with(stmt, 0),
             Stmt::Match(stmt) => self.match_cases(stmt),
             Stmt::Try(stmt) => return self.try_block(stmt),
-            Stmt::Assert(stmt) => {
-                let test = self.expr(&stmt.test);
-                self.optional(stmt.msg.as_deref());
-                // `assert x is not None` tells a type checker, and decides nothing.
-                if !matches!(self.terms.get(test), Term::Compare(Comparison::IsNot, ..)) {
-                    self.imply(test, Arm::Then, stmt.test.range());
-                }
-            }
+            Stmt::Assert(stmt) => self.assert(stmt),
             Stmt::Import(stmt) => self.import(stmt),
             Stmt::ImportFrom(stmt) => self.import_from(stmt),
             Stmt::Global(stmt) => self.declare(&stmt.names, Declared::Global),
@@ -87,6 +80,15 @@ impl Builder {
             Stmt::Pass(_) | Stmt::IpyEscapeCommand(_) => {}
         }
         Flow::Continues
+    }
+
+    fn assert(&mut self, stmt: &ast::StmtAssert) {
+        let test = self.expr(&stmt.test);
+        self.optional(stmt.msg.as_deref());
+        // `assert x is not None` tells a type checker, and decides nothing.
+        if !matches!(self.terms.get(test), Term::Compare(Comparison::IsNot, ..)) {
+            self.imply(test, Arm::Then, stmt.test.range());
+        }
     }
 
     fn optional(&mut self, expr: Option<&Expr>) {

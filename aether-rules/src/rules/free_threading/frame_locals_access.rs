@@ -2,7 +2,7 @@
 
 use crate::declare_rule;
 use crate::evidence;
-use crate::facts::{EventKind, FuncIx, Term, TermId};
+use crate::facts::{CallIx, EventKind, FuncIx, Term, TermId};
 use crate::finding::{Evidence, EvidenceRole};
 use crate::link::{Kind, ModuleId, PlaceRoot, Program, ThreadOf};
 use crate::settings::TargetBuilds;
@@ -120,33 +120,7 @@ impl Origin<'_> {
         }
         let facts = &self.program.module(module).facts;
         match facts.terms.get(term) {
-            Term::Call(call) => {
-                let span = self.program.span(module, facts.calls[call.index()].range);
-                match self.program.library_callee(module, call) {
-                    // The threads they belonged to are not in a forked child.
-                    Some(name)
-                        if name == qual!("sys._current_frames")
-                            && self.program.is_in_child(module, facts.calls[call.index()].ctx) =>
-                    {
-                        Owner::Unknown
-                    }
-                    Some(name) if name == qual!("sys._current_frames") => {
-                        Owner::Other(span, "the frames of all threads are taken here", None)
-                    }
-                    Some(name) if name == qual!("sys._getframe") || name == qual!("inspect.currentframe") => Owner::Own,
-                    Some(name) if name == qual!("inspect.stack") || name == qual!("sys.exc_info") => Owner::Own,
-                    _ => match facts.terms.get(facts.calls[call.index()].callee) {
-                        // `frames.get(ident)`, `frames.values()`, `list(frames)`: what frames holds.
-                        Term::Attr(base, _) => self.of(module, function, base, depth + 1),
-                        _ => match facts.positional(call, 0) {
-                            Some(arg) if self.program.library_callee(module, call).is_some() => {
-                                self.of(module, function, arg.value, depth + 1)
-                            }
-                            _ => Owner::Unknown,
-                        },
-                    },
-                }
-            }
+            Term::Call(call) => self.given_by(module, function, call, depth),
             Term::Attr(base, name) if name == sym!("f_back") => self.of(module, function, base, depth + 1),
             Term::Attr(_, name) if name == sym!("tb_frame") => Owner::Own,
             Term::Attr(base, name) if name == sym!("frame") && self.program.place(module, function, term).is_none() => {
@@ -162,6 +136,29 @@ impl Origin<'_> {
             Term::Name(_) => self.named(module, function, term, depth),
             Term::Param(of, position) => self.passed(module, of, position, depth),
             _ => Owner::Unknown,
+        }
+    }
+
+    fn given_by(&self, module: ModuleId, function: FuncIx, call: CallIx, depth: usize) -> Owner {
+        let facts = &self.program.module(module).facts;
+        let crate::facts::Call { range, ctx, callee, .. } = facts.calls[call.index()];
+        let library = self.program.library_callee(module, call);
+        match library {
+            // The threads they belonged to are not in a forked child.
+            Some(name) if name == qual!("sys._current_frames") && self.program.is_in_child(module, ctx) => {
+                Owner::Unknown
+            }
+            Some(name) if name == qual!("sys._current_frames") => {
+                Owner::Other(self.program.span(module, range), "the frames of all threads are taken here", None)
+            }
+            Some(name) if name == qual!("sys._getframe") || name == qual!("inspect.currentframe") => Owner::Own,
+            Some(name) if name == qual!("inspect.stack") || name == qual!("sys.exc_info") => Owner::Own,
+            // `frames.get(ident)`, `frames.values()`, `list(frames)`: what frames holds.
+            _ => match (facts.terms.get(callee), facts.positional(call, 0)) {
+                (Term::Attr(base, _), _) => self.of(module, function, base, depth + 1),
+                (_, Some(arg)) if library.is_some() => self.of(module, function, arg.value, depth + 1),
+                _ => Owner::Unknown,
+            },
         }
     }
 
