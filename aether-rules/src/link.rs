@@ -24,6 +24,7 @@ mod elements;
 mod feasible;
 mod forked;
 mod fresh;
+mod gates;
 mod guards;
 mod handlers;
 mod handshake;

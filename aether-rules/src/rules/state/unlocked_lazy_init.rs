@@ -63,6 +63,8 @@ declare_rule! {
     /// do not take it; no lock of a class speaks for attributes that only others store in its objects. Which of two
     /// exceptions is kept does not matter, and what the constructor has made, and only the end takes away, is not made
     /// twice: `--all` only.
+    /// What is only set up behind another test (`if _client is None: connect()`, where `connect` stores `_client`, too) is
+    /// set up by whoever passes that one: `--all` only. A test whose store is in the function it calls is not seen.
     ///
     /// ## References
     /// - [Python FAQ: thread-safe mutations](https://docs.python.org/3/faq/library.html#what-kinds-of-global-value-mutation-are-thread-safe)
