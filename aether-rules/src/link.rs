@@ -56,6 +56,7 @@ mod setup;
 mod sharing;
 mod slots;
 mod staged;
+mod startup;
 mod thread_locals;
 mod unaided;
 mod waiting;

@@ -2,7 +2,6 @@
 //!
 //! *Invariant:* a root has a place in the code that starts it; nothing is a root because of its name alone.
 
-
 use super::calls::Callee;
 use super::kind::{ClassId, FuncId, Kind, ModuleId};
 use super::offload::Handed;

@@ -2,7 +2,6 @@
 //!
 //! *Invariant:* a lock has one number, whichever way it is reached; numbers follow the order of first mention.
 
-
 use super::{Lock, LockId};
 use crate::facts::{ArgumentName, CtxIx, CtxKind, FuncIx, Qual, Term};
 use crate::link::kind::{ClassId, Kind, ModuleId};
