@@ -57,7 +57,7 @@ declare_rule! {
     /// "only once". Functions that set up a program (`configure`, `patch`, `init…`) and modules of a graphical user interface
     /// are left out of that.
     /// Where the other thread sets the value in any case, without a test, nothing is made twice: `--all` only.
-    /// What is set up once for the whole process and nobody relies on there and then (`if patched: return`), and what is only
+    /// What is set up once for the whole process, its flag set first, and nobody relies on there and then (`if patched: return`), and what is only
     /// reached where something else of the process was found missing (`if not cls.main: cls.init()`), is for whoever
     /// starts the program: `--all` only.
     /// A flag that only keeps a message or an `atexit` hook from being repeated, a value that is also replaced for other reasons (expired,
@@ -186,12 +186,13 @@ fn believable(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy, sharing: &Sharing
             return None;
         }
         let is_everybodys = !matches!(act.place.root, PlaceRoot::Attr(..));
-        let only_sets_up = is_everybodys && !goes_on(cx, act, lazy);
+        // Set before the work, it keeps all but those apart that come between two neighbouring steps.
+        let is_first = check_then_act::built_afterwards(cx, act, lazy).is_some();
+        let only_sets_up = is_everybodys && is_first && !goes_on(cx, act, lazy);
         if is_request(cx, act) || only_sets_up || !check_then_act::does_harm(cx, act, &lazy.check) {
             return Some(Confidence::Low);
         }
-        let is_early = check_then_act::built_afterwards(cx, act, lazy).is_some();
-        return Some(if is_proven || (is_early && matches!(act.place.root, PlaceRoot::Global(..))) {
+        return Some(if is_proven || (is_first && matches!(act.place.root, PlaceRoot::Global(..))) {
             Confidence::High
         } else {
             Confidence::Low
