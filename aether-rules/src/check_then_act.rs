@@ -52,8 +52,6 @@ impl<'a> Hazard<'a> {
                 || harm::may_hold_lock(cx, act)
                 || !is_covered(cx, act)
                 || cx.program.is_one_turn(act, &check));
-        // Whoever gets through a gate sets up what is behind it, and nobody follows.
-        let excused = excused || (matches!(sharing, Sharing::Proven(_)) && cx.program.is_behind_gate(act));
         let confidence = if excused { Confidence::Low } else { sharing.confidence() };
         Self { act, check, sharing, confidence }
     }

@@ -182,7 +182,7 @@ impl Program {
                 let mut values = facts.vars[var.index()].values.iter();
                 values.any(|&value| self.is_call(module, value, qual!("os.fork")))
             }
-            None => self.is_call(module, term, qual!("os.fork")),
+            None => self.is_call(module, term, qual!("os.fork")) || self.holds_fork(module, term),
         };
         let is_zero = |term: TermId| facts.terms.get(term) == Term::Const(Const::Int(0));
         match facts.terms.get(test) {
@@ -191,9 +191,19 @@ impl Program {
             Term::Compare(Comparison::NotEq, a, b) => holds && (is_own(a) || is_own(b)),
             Term::Compare(Comparison::Eq, a, b) => !holds && (is_own(a) || is_own(b)),
             Term::Not(inner) => self.is_childs(module, inner, !holds),
-            Term::Name(_) | Term::Call(_) => !holds && is_forked(test),
+            Term::Name(_) | Term::Attr(..) | Term::Call(_) => !holds && is_forked(test),
             _ => false,
         }
+    }
+
+    /// Whether the outcome of a fork is stored in an attribute: `cls.child = os.fork()`.
+    fn holds_fork(&self, module: ModuleId, term: TermId) -> bool {
+        let facts = &self.modules[module.index()].facts;
+        matches!(facts.terms.get(term), Term::Attr(..))
+            && facts.events.iter().any(|event| match event.kind {
+                EventKind::Store(target, value) => target.same(term) && self.is_call(module, value, qual!("os.fork")),
+                _ => false,
+            })
     }
 
     fn is_call(&self, module: ModuleId, term: TermId, name: Qual) -> bool {

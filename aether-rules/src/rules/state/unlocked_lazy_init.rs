@@ -57,14 +57,16 @@ declare_rule! {
     /// "only once". Functions that set up a program (`configure`, `patch`, `init…`) and modules of a graphical user interface
     /// are left out of that.
     /// Where the other thread sets the value in any case, without a test, nothing is made twice: `--all` only.
+    /// What is set up once for the whole process, its flag set first, and nobody relies on there and then (`if patched:
+    /// return`) is for whoever starts the program, and so is what a thread only reaches where something else of the process
+    /// was found missing (`if not cls.main: cls.init()`): `--all` only.
     /// A flag that only keeps a message or an `atexit` hook from being repeated, a value that is also replaced for other reasons (expired,
     /// closed), objects that never change once made, and functions whose callers all hold a lock: `--all` only.
     /// A lock for one purpose (`_ready_lock`) says nothing of attributes that are never used under it, in functions that
     /// do not take it; no lock of a class speaks for attributes that only others store in its objects. Which of two
     /// exceptions is kept does not matter, and what the constructor has made, and only the end takes away, is not made
     /// twice: `--all` only.
-    /// What is only set up behind another test (`if _client is None: connect()`, where `connect` stores `_client`, too) is
-    /// set up by whoever passes that one: `--all` only. A test whose store is in the function it calls is not seen.
+    /// A test whose store is in the function it calls is not seen.
     ///
     /// ## References
     /// - [Python FAQ: thread-safe mutations](https://docs.python.org/3/faq/library.html#what-kinds-of-global-value-mutation-are-thread-safe)
@@ -184,11 +186,14 @@ fn believable(cx: &RuleContext<'_>, act: &Access, lazy: &Lazy, sharing: &Sharing
         if !check_then_act::does_work(cx, act, &lazy.check) {
             return None;
         }
-        if is_request(cx, act) || !check_then_act::does_harm(cx, act, &lazy.check) {
+        let is_everybodys = !matches!(act.place.root, PlaceRoot::Attr(..));
+        // Set before the work, it keeps all but those apart that come between two neighbouring steps.
+        let is_first = check_then_act::built_afterwards(cx, act, lazy).is_some();
+        let only_sets_up = is_everybodys && is_first && !goes_on(cx, act, lazy);
+        if is_request(cx, act) || only_sets_up || !check_then_act::does_harm(cx, act, &lazy.check) {
             return Some(Confidence::Low);
         }
-        let is_early = check_then_act::built_afterwards(cx, act, lazy).is_some();
-        return Some(if is_proven || (is_early && matches!(act.place.root, PlaceRoot::Global(..))) {
+        return Some(if is_proven || (is_first && matches!(act.place.root, PlaceRoot::Global(..))) {
             Confidence::High
         } else {
             Confidence::Low
