@@ -12,7 +12,7 @@ use super::places::{Place, PlaceRoot};
 use super::program::Program;
 use super::roots::RootId;
 use super::sharing::{Step, ThreadOf};
-use crate::facts::{Arm, Comparison, Const, CtxKind, Term, TermId};
+use crate::facts::{Arm, Comparison, Const, CtxIx, CtxKind, FuncIx, Term, TermId};
 
 /// How many functions are looked at, at most, on the way up; what is further away counts as another way.
 const MAX_SEEN: usize = 256;
@@ -51,21 +51,22 @@ impl Program {
         false
     }
 
-    /// Whether a call is only made where a global or a class attribute is unset that is set on the way.
+    /// Whether a call is only made where something of the whole process is unset that is set on the way.
     fn starts_up(&self, module: ModuleId, site: &CallSite, makes: &dyn Fn(Place) -> bool) -> bool {
         let (_, function) = self.func_local(site.caller);
-        let facts = &self.module(module).facts;
-        facts.ctx_chain(site.ctx).any(|(_, ctx)| match ctx.kind {
-            CtxKind::Branch(test, arm) => {
-                let missing = self.found_missing(module, test, arm == Arm::Then);
-                let asked = missing.and_then(|term| self.place(module, function, term));
-                asked.is_some_and(|(place, _)| {
-                    let is_everybodys = matches!(place.root, PlaceRoot::Global(..) | PlaceRoot::ClassAttr(..));
-                    is_everybodys && makes(place)
-                })
-            }
-            _ => false,
-        })
+        self.missing_at(module, function, site.ctx).any(makes)
+    }
+
+    /// Globals and class attributes without which alone a step is taken: `if _client is None: <here>`.
+    pub fn missing_at(&self, module: ModuleId, function: FuncIx, ctx: CtxIx) -> impl Iterator<Item = Place> {
+        let asked = self.module(module).facts.ctx_chain(ctx).filter_map(move |(_, ctx)| match ctx.kind {
+            CtxKind::Branch(test, arm) => self.found_missing(module, test, arm == Arm::Then),
+            _ => None,
+        });
+        let places = asked.filter_map(move |term| self.place(module, function, term));
+        places
+            .map(|(place, _)| place)
+            .filter(|place| matches!(place.root, PlaceRoot::Global(..) | PlaceRoot::ClassAttr(..)))
     }
 
     /// What the outcome of a test says is not there.

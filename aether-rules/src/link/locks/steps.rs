@@ -195,7 +195,7 @@ impl Program {
     }
 
     /// The locks a function has given back without having taken them.
-    pub(in crate::link) fn given_up(&self, function: FuncId) -> Vec<LockId> {
+    pub fn given_up(&self, function: FuncId) -> Vec<LockId> {
         if !self.locks.steps_itself[function.index()] {
             return Vec::new();
         }

@@ -2,8 +2,8 @@
 
 use crate::declare_rule;
 use crate::evidence::locks as show;
-use crate::facts::{Arm, Comparison, Const, CtxIx, CtxKind, Term, TermId};
-use crate::link::{FuncId, Nested, Owner, Place, PlaceRoot, Via};
+use crate::facts::{CtxIx, CtxKind, Term, TermId};
+use crate::link::{FuncId, Nested, Owner, Place, Via};
 use crate::model::{LockKind, Role};
 use crate::{Confidence, Finding, Findings, RuleContext};
 
@@ -61,8 +61,9 @@ declare_rule! {
     /// ## Limits
     /// The lock of another instance of the same class is another lock, so a cycle of objects that leads back to the
     /// first is not seen. What stored callbacks do is unknown. An acquisition that can fail (`blocking=False`, a
-    /// timeout) does not hang, and one that first asks who holds the lock is trusted. Where functions on the way take the lock
-    /// only while something global is missing (`if cls._instance is None`), the finding has low confidence (`--all`).
+    /// timeout) does not hang, and one that first asks who holds the lock is trusted, as is a function that gives the lock
+    /// back before it takes it again. Where functions on the way take the lock only while something global is missing
+    /// (`if cls._instance is None`), the finding has low confidence (`--all`).
     ///
     /// ## References
     /// - [threading: lock objects](https://docs.python.org/3/library/threading.html#lock-objects)
@@ -103,8 +104,11 @@ fn is_same_lock(cx: &RuleContext<'_>, nested: &Nested) -> bool {
     }
 }
 
-/// How sure we are that the second acquisition hangs; nothing if the lock has room for two.
+/// How sure we are that the second acquisition hangs; nothing if the lock has room for two, or is free by then.
 fn confidence(cx: &RuleContext<'_>, nested: &Nested) -> Option<Confidence> {
+    if is_given_back(cx, nested) {
+        return None;
+    }
     if !cx.program.is_surely_plain(nested.taken.lock) {
         let kind = cx.program.place_kind(cx.program.lock(nested.taken.lock).place).role();
         return (kind != Some(Role::Lock(LockKind::Semaphore))).then_some(Confidence::Low);
@@ -149,7 +153,8 @@ fn is_lazy(cx: &RuleContext<'_>, nested: &Nested) -> bool {
             Via::Here(acquisition) => (acquisition.function, acquisition.ctx),
             Via::Call(site, ..) => (site.caller, site.ctx),
         };
-        if is_first_time(cx, function, ctx) {
+        let (module, local) = cx.program.func_local(function);
+        if cx.program.missing_at(module, local, ctx).next().is_some() {
             return true;
         }
         at = below;
@@ -157,25 +162,16 @@ fn is_lazy(cx: &RuleContext<'_>, nested: &Nested) -> bool {
     false
 }
 
-/// Whether a step is only taken while something global is still missing.
-fn is_first_time(cx: &RuleContext<'_>, function: FuncId, ctx: CtxIx) -> bool {
-    let (module, local) = cx.program.func_local(function);
-    let facts = &cx.program.module(module).facts;
-    let is_global = |term: TermId| {
-        let place = cx.program.place(module, local, term);
-        place.is_some_and(|(place, _)| matches!(place.root, PlaceRoot::Global(..) | PlaceRoot::ClassAttr(..)))
-    };
-    let is_none = |term: TermId| facts.terms.get(term) == Term::Const(Const::None);
-    facts.ctx_chain(ctx).any(|(_, ctx)| {
-        let CtxKind::Branch(test, arm) = ctx.kind else { return false };
-        match (facts.terms.get(test), arm) {
-            (Term::Compare(Comparison::Is, place, none), Arm::Then) => is_none(none) && is_global(place),
-            (Term::Compare(Comparison::IsNot, place, none), Arm::Else) => is_none(none) && is_global(place),
-            (Term::Not(place), Arm::Then) => is_global(place),
-            (Term::Name(_) | Term::Attr(..), Arm::Else) => is_global(test),
-            _ => false,
+/// Whether a function on the way gives the lock back before it takes it again: it expects its caller to hold it.
+fn is_given_back(cx: &RuleContext<'_>, nested: &Nested) -> bool {
+    let mut at = nested.taken;
+    while let Via::Call(_, callee, index) = at.via {
+        if cx.program.given_up(callee).contains(&nested.taken.lock) {
+            return true;
         }
-    })
+        at = cx.program.taken_by(callee)[index as usize];
+    }
+    false
 }
 
 /// The places that the tests around a step read.
