@@ -104,7 +104,7 @@ fn is_blank(comment: &[u8]) -> bool {
 
 /// Letters of the words that may accept a race or a wait, [`ACCEPTING`]; then of those that are for Aether, and that name
 /// the GIL: `aether:`, `by:`, `noqa`, GIL and `global`.
-const HINTS: Letters = Letters::new(&[
+static HINTS: Letters = Letters::new(&[
     b"rac", b"los", b"hre", b"cur", b"omi", b"cre", b"loc", b"r:", b"R:", b"y:", b"Y:", b"oq", b"oQ", b"Oq", b"OQ",
     b"GI", b"gl", b"gL", b"Gl", b"GL",
 ]);

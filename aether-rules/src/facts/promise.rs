@@ -168,7 +168,7 @@ fn read(text: &str, own_name: &str) -> ThreadSafety {
 
 /// Most docstrings never do, and need no second look.
 fn mentions_threads(text: &str) -> bool {
-    const HINTS: Letters = Letters::new(&[b"hre", b"Hre", b"HRE", b"ncu", b"NCU"]);
+    static HINTS: Letters = Letters::new(&[b"hre", b"Hre", b"HRE", b"ncu", b"NCU"]);
     let bytes = text.as_bytes();
     if HINTS.find(bytes) == 0 {
         return false;

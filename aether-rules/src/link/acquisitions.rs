@@ -2,6 +2,7 @@
 //!
 //! *Invariant:* an [`Acquisition`] waits for as long as it takes; attempts and timeouts are none.
 
+use ruff_text_size::TextRange;
 use rustc_hash::FxHashMap;
 
 use super::holding::Owner;
@@ -61,16 +62,9 @@ fn by_with(program: &Program, module: ModuleId) -> Vec<Acquisition> {
         let CtxKind::With(term, WithKind::Plain) = ctx.kind else { continue };
         let at = CtxIx::at(index);
         let function = facts.function_of_ctx(at);
-        let Some((lock, owner)) = program.lock_and_owner(module, function, term) else { continue };
-        found.push(Acquisition {
-            function: program.func_id(module, function),
-            lock,
-            owner,
-            term,
-            ctx: ctx.parent,
-            event: first_events.get_or_insert_with(|| first_events_in(facts)).get(&at).copied(),
-            span: program.span(module, ctx.range),
-        });
+        let Some(taken) = at_term(program, module, function, (term, ctx.parent, ctx.range)) else { continue };
+        let event = first_events.get_or_insert_with(|| first_events_in(facts)).get(&at).copied();
+        found.push(Acquisition { event, ..taken });
     }
     found
 }
@@ -81,17 +75,21 @@ fn by_calls(program: &Program, module: ModuleId, function: FuncIx, found: &mut V
     for (position, event) in facts.events_of(function).iter().enumerate() {
         let EventKind::Call(call) = event.kind else { continue };
         let Some(term) = program.acquired_by(module, call) else { continue };
-        let Some((lock, owner)) = program.lock_and_owner(module, function, term) else { continue };
-        found.push(Acquisition {
-            function: program.func_id(module, function),
-            lock,
-            owner,
-            term,
-            ctx: event.ctx,
-            event: Some(EventIx(first + position as u32)),
-            span: program.span(module, event.range),
-        });
+        let Some(taken) = at_term(program, module, function, (term, event.ctx, event.range)) else { continue };
+        found.push(Acquisition { event: Some(EventIx(first + position as u32)), ..taken });
     }
+}
+
+/// A lock taken by its term, under these conditions and in this place; which step that is, is for the caller to say.
+fn at_term(
+    program: &Program,
+    module: ModuleId,
+    function: FuncIx,
+    (term, ctx, range): (TermId, CtxIx, TextRange),
+) -> Option<Acquisition> {
+    let (lock, owner) = program.lock_and_owner(module, function, term)?;
+    let (function, span) = (program.func_id(module, function), program.span(module, range));
+    Some(Acquisition { function, lock, owner, term, ctx, event: None, span })
 }
 
 fn by_decorators(program: &Program, module: ModuleId, function: FuncIx, found: &mut Vec<Acquisition>) {

@@ -45,13 +45,15 @@ impl Program {
             ThreadOf::Main => self.is_one_threads(access.module, access.ctx),
             ThreadOf::Root(root) => self.is_for_one_thread(access, root),
         };
-        let is_elsewhere = self.are_siblings(a, b)
-            || self.is_of_unrelated(a.0, a.1)
-            || self.is_of_unrelated(b.0, b.1)
-            || self.is_staged(a.1, b.1)
-            || self.comes_by_start_up(a)
-            || self.comes_by_start_up(b);
-        comes(a, b) && comes(b, a) && !(is_for_one(a) && is_for_one(b)) && !is_elsewhere
+        let is_elsewhere = || {
+            self.are_siblings(a, b)
+                || self.is_of_unrelated(a.0, a.1)
+                || self.is_of_unrelated(b.0, b.1)
+                || self.is_staged(a.1, b.1)
+                || self.comes_by_start_up(a)
+                || self.comes_by_start_up(b)
+        };
+        comes(a, b) && comes(b, a) && !(is_for_one(a) && is_for_one(b)) && !is_elsewhere()
     }
 
     /// Whether two threads each work on an object of their own class, with an attribute that both have from one base.

@@ -30,8 +30,8 @@ impl Program {
             place.root != access.place.root && stores.any(|store| on_way(store.function))
         };
         let is_start_up = |site: &CallSite| {
-            let (module, _) = self.func_local(site.caller);
-            self.is_in_child(module, site.ctx) || self.starts_up(module, site, &makes)
+            let (module, function) = self.func_local(site.caller);
+            self.is_in_child(module, site.ctx) || self.missing_at(module, function, site.ctx).any(makes)
         };
         path.iter().any(|(_, site)| is_start_up(site)) && !self.has_way_around(access.function, root, &is_start_up)
     }
@@ -49,12 +49,6 @@ impl Program {
             pending.extend(ways.map(|site| site.caller).filter(|&caller| seen.insert(caller)));
         }
         false
-    }
-
-    /// Whether a call is only made where something of the whole process is unset that is set on the way.
-    fn starts_up(&self, module: ModuleId, site: &CallSite, makes: &dyn Fn(Place) -> bool) -> bool {
-        let (_, function) = self.func_local(site.caller);
-        self.missing_at(module, function, site.ctx).any(makes)
     }
 
     /// Globals and class attributes without which alone a step is taken: `if _client is None: <here>`.

@@ -164,14 +164,8 @@ fn is_lazy(cx: &RuleContext<'_>, nested: &Nested) -> bool {
 
 /// Whether a function on the way gives the lock back before it takes it again: it expects its caller to hold it.
 fn is_given_back(cx: &RuleContext<'_>, nested: &Nested) -> bool {
-    let mut at = nested.taken;
-    while let Via::Call(_, callee, index) = at.via {
-        if cx.program.given_up(callee).contains(&nested.taken.lock) {
-            return true;
-        }
-        at = cx.program.taken_by(callee)[index as usize];
-    }
-    false
+    let (calls, _) = cx.program.way_to(&nested.taken);
+    calls.iter().any(|&(_, callee)| cx.program.given_up(callee).contains(&nested.taken.lock))
 }
 
 /// The places that the tests around a step read.
